@@ -1,0 +1,1 @@
+//! Real peers, free ports, seeds and oracles for tests. A dev-dependency only.

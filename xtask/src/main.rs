@@ -1,0 +1,2 @@
+//! Tidemill checks and comparisons.
+fn main() {}
