@@ -1,0 +1,81 @@
+//! Both text formats against golden files, and against Prometheus' own checker.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tidemill_metrics::{Error, Registry};
+
+/// One family of each type, with everything that needs escaping.
+fn sample() -> Result<Registry, Error> {
+    let registry = Registry::default();
+    let connect = |backend| {
+        registry.histogram(
+            "tidemill_proxy_connect_seconds",
+            "Time to connect to a backend.",
+            &[("proxy", "redis"), ("backend", backend)],
+            &[0.0005, 0.01, 1.0],
+        )
+    };
+    let first = connect("127.0.0.1:6379")?;
+    first.record(0.0005);
+    first.record_duration(Duration::from_millis(250));
+    first.record(2.25);
+    first.record(-1.0);
+    first.record(f64::NAN);
+    connect("127.0.0.1:6380")?;
+    let bytes = |direction| {
+        registry.counter(
+            "tidemill_proxy_bytes_total",
+            "Bytes passed on.",
+            &[("proxy", "redis"), ("direction", direction)],
+        )
+    };
+    bytes("upstream")?.add(12);
+    bytes("downstream")?.add(u64::MAX);
+    let strange = [("proxy", "a \"quoted\" \\ name\nof two lines, é")];
+    registry.gauge("tidemill_proxy_connections", "Says \"hi\", \\ and\nmore.", &strange)?.set(-4);
+    registry.float_gauge("tidemill_load_ratio", "Load.", &[])?.set(1.5e-7);
+    registry.float_gauge("tidemill_skew_ratio", "Skew.", &[])?.set(f64::NEG_INFINITY);
+    Ok(registry)
+}
+
+#[test]
+fn prometheus_text_is_the_golden_file() -> Result<(), Error> {
+    assert_eq!(sample()?.render_prometheus(), include_str!("golden/prometheus.txt"));
+    Ok(())
+}
+
+#[test]
+fn openmetrics_text_is_the_golden_file() -> Result<(), Error> {
+    assert_eq!(sample()?.render_openmetrics(), include_str!("golden/openmetrics.txt"));
+    Ok(())
+}
+
+#[test]
+fn an_empty_registry_renders_nothing() {
+    assert_eq!(Registry::default().render_prometheus(), "");
+    assert_eq!(Registry::default().render_openmetrics(), "# EOF\n");
+}
+
+#[test]
+fn promtool_accepts_the_text() -> Result<(), Error> {
+    let text = sample()?.render_prometheus();
+    let child = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut child) = child else {
+        println!("skipped: promtool is not installed");
+        return Ok(());
+    };
+    let mut stdin = child.stdin.take().expect("piped above");
+    stdin.write_all(text.as_bytes()).expect("promtool reads all of it");
+    drop(stdin);
+    let output = child.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.trim().is_empty(), "{said}");
+    Ok(())
+}
