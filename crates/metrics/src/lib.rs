@@ -1,7 +1,7 @@
 //! Counters, gauges and histograms, and the text that Prometheus reads.
 //!
 //! A [`Registry`] hands out instruments by name and labels. An instrument is resolved once, kept,
-//! and written to without a lock: each thread adds to its own cache line ([`cells`]), and reading
+//! and written to without a lock: each thread adds to its own cache line (`cells.rs`), and reading
 //! sums the lines. The registry keeps families in name order and renders all of them at once.
 //!
 //! ```text
