@@ -7,6 +7,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The longest duration that any setting takes: a year, so that no deadline overflows.
+pub const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// One load-balanced listener and everything it needs.
 ///
 /// # Defaults
@@ -44,7 +47,11 @@ pub struct ProxySettings {
 
 impl ProxySettings {
     /// Returns the settings of a proxy with every default in place.
-    pub fn new(name: impl Into<String>, listen: SocketAddr, backends: Vec<BackendSettings>) -> Self {
+    pub fn new(
+        name: impl Into<String>,
+        listen: SocketAddr,
+        backends: Vec<BackendSettings>,
+    ) -> Self {
         Self {
             name: name.into(),
             listen,
