@@ -1,2 +1,85 @@
-//! Tidemill checks and comparisons.
-fn main() {}
+//! `cargo xtask`: the project's own checks and comparisons.
+//!
+//! Three commands: `test` runs everything that must hold, `tidy` the rules that no compiler knows,
+//! `compare` ours against the best of others. It is the first thing that a fresh machine builds, so
+//! it has few dependencies and no async runtime. It never changes the sources; `compare --record`
+//! writes results below `bench/runs` and into `docs/benchmarks.md`.
+//!
+//! Exit codes: 0 good, 1 the answer is no, 2 bad usage, 3 something outside failed, 130 interrupted.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to people")]
+
+mod cargo;
+mod clock;
+mod error;
+mod interrupt;
+mod packages;
+mod process;
+mod procfs;
+mod suite;
+mod tidy;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+use crate::error::{Error, Result};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Returns whether the answer is yes.
+fn run() -> Result<bool> {
+    interrupt::listen()?;
+    process::adopt()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is below the root");
+    let mut arguments = lexopt::Parser::from_env();
+    let command = match arguments.next()? {
+        Some(Value(command)) => command.string()?,
+        Some(Short('h') | Long("help")) => "help".to_owned(),
+        Some(other) => return Err(other.unexpected().into()),
+        None => return Err(Error::usage(format!("name a command\n\n{HELP}"))),
+    };
+    match command.as_str() {
+        "test" => {
+            let mut quick = false;
+            while let Some(argument) = arguments.next()? {
+                match argument {
+                    Long("quick") => quick = true,
+                    other => return Err(other.unexpected().into()),
+                }
+            }
+            suite::run(root, quick)
+        }
+        "tidy" => {
+            if let Some(argument) = arguments.next()? {
+                return Err(argument.unexpected().into());
+            }
+            let findings = tidy::run(root)?;
+            findings.iter().for_each(|finding| println!("{finding}"));
+            println!("{} findings", findings.len());
+            Ok(findings.is_empty())
+        }
+        "help" => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        other => Err(Error::usage(format!("`{other}` is no command\n\n{HELP}"))),
+    }
+}
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--quick]   everything that must hold; as root it installs what it needs
+                   --quick: without tests against real servers and faults, under two minutes
+  tidy             the rules that no compiler checks";
