@@ -40,10 +40,12 @@ pub struct LimitsStatus {
     pub connections: u64,
     /// Accepted connections that may wait.
     pub queue: u64,
-    /// Listen backlog of each worker as the kernel uses it.
+    /// Listen backlog of each worker; the kernel lowers it to `net.core.somaxconn`.
     pub backlog: u64,
     /// File descriptors that the process may open; a connection takes two.
     pub files: u64,
+    /// Connections that these descriptors suffice for, over all proxies.
+    pub connections_by_files: u64,
     /// Milliseconds for one attempt to reach a backend.
     pub connect_timeout_ms: u64,
     /// Milliseconds without a byte before a connection is closed.

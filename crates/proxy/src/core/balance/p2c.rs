@@ -27,12 +27,13 @@ pub(super) fn pick(fleet: &(impl Fleet + ?Sized), draws: &mut Draws) -> Option<u
 pub(super) fn score(load: Load) -> f64 {
     let per_weight =
         f64::from(load.connections) * f64::from(WEIGHT_ONE) / f64::from(load.weight.max(1));
-    match (load.ewma_us, load.connections) {
+    let connect_us = match (load.ewma_us, load.connections) {
         (0, 0) => 0.0,
-        (0, _) => UNMEASURED + per_weight,
-        (ewma_us, _) => f64::from(ewma_us) * (per_weight + 1.0),
-    }
+        (0, _) => UNMEASURED_US,
+        (ewma_us, _) => f64::from(ewma_us),
+    };
+    connect_us * (per_weight + 1.0)
 }
 
 /// Above every score of a measured backend: those stay below 2^32 us * (2^32 * 2^8 + 1).
-const UNMEASURED: f64 = (1_u128 << 73) as f64;
+const UNMEASURED_US: f64 = (1_u128 << 73) as f64;

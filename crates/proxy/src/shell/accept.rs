@@ -1,0 +1,119 @@
+//! Takes clients from a listening socket, and pauses while there are no descriptors for them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+use super::clock;
+use super::connection::{Client, Service};
+use super::signals::{Signal, Signals};
+
+/// Clients taken in one turn of the event loop, so that they do not starve those being served.
+const BATCH: usize = 32;
+
+/// How long accepting pauses while descriptors are short.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a batch came to.
+enum Batch {
+    /// The queue may hold more.
+    Full,
+    /// The queue is empty.
+    Drained,
+    /// Descriptors are short.
+    Short,
+}
+
+/// Accepts until `closing` resolves or its sender is gone, then takes what is left in the queue:
+/// the kernel has told those clients that they are connected.
+pub(crate) async fn accept(
+    service: Arc<Service>,
+    socket: OwnedFd,
+    mut closing: oneshot::Receiver<()>,
+) {
+    let signals = Arc::new(Signals::default());
+    let watched = AsyncFd::register_with_interest(socket, Interest::READABLE);
+    let socket = match watched {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!("proxy {}: cannot watch the listener: {error}", service.proxy.name);
+            return;
+        }
+    };
+    loop {
+        let ready = tokio::select! {
+            biased;
+            _ = &mut closing => break,
+            ready = socket.readable() => ready,
+        };
+        let Ok(mut ready) = ready else { break };
+        match take_batch(&service, socket.get_ref()) {
+            Batch::Full => tokio::task::yield_now().await,
+            Batch::Drained => ready.clear_ready(),
+            Batch::Short => {
+                service.proxy.instruments.accept_pauses.inc();
+                service.worker.timers().schedule(clock::now() + PAUSE, &signals, Signal::Timer);
+                tokio::select! {
+                    biased;
+                    _ = &mut closing => break,
+                    _ = std::future::poll_fn(|cx| signals.poll(cx)) => {}
+                }
+            }
+        }
+    }
+    while matches!(take_batch(&service, socket.get_ref()), Batch::Full) {}
+}
+
+fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
+    let descriptors = service.worker.descriptors();
+    for _ in 0..BATCH {
+        let Some(reservation) = descriptors.reserve() else {
+            service.proxy.starve(&format_args!(
+                "accepting pauses: all {} connections that {} open files allow are in use; raise \
+                 `ulimit -n` (systemd: LimitNOFILE)",
+                descriptors.connections_max(),
+                descriptors.files(),
+            ));
+            return Batch::Short;
+        };
+        match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((socket, address)) => {
+                let address = address.and_then(|address| SocketAddr::try_from(address).ok());
+                // The kernel names the peer of every TCP connection it hands out.
+                let Some(address) = address else { continue };
+                let registered = service.worker.register(&service.proxy);
+                let client = Client { socket, address, reservation, registered };
+                tokio::spawn(Arc::clone(service).serve(client));
+            }
+            Err(Errno::AGAIN) => return Batch::Drained,
+            // Errors of one client's network that wait on its connection; accept(2) names them.
+            Err(
+                Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NONET
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::PERM
+                | Errno::PROTO,
+            ) => {}
+            Err(errno) => {
+                let error = io::Error::from(errno);
+                service.proxy.starve(&format_args!("accepting pauses: {error}"));
+                return Batch::Short;
+            }
+        }
+    }
+    Batch::Full
+}
