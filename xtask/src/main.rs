@@ -5,12 +5,14 @@
 //! it has few dependencies and no async runtime. It never changes the sources; `compare --record`
 //! writes results below `bench/runs` and into `docs/benchmarks.md`.
 //!
-//! Exit codes: 0 good, 1 the answer is no, 2 bad usage, 3 something outside failed, 130 interrupted.
+//! Exit codes: 0 good, 1 the answer is no, 2 bad usage, 3 something outside failed, 130
+//! interrupted.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to people")]
 
 mod cargo;
 mod clock;
+mod compare;
 mod error;
 mod interrupt;
 mod packages;
@@ -69,6 +71,15 @@ fn run() -> Result<bool> {
             println!("{} findings", findings.len());
             Ok(findings.is_empty())
         }
+        "compare" => {
+            let area = match arguments.next()? {
+                Some(Value(area)) => area.string()?,
+                Some(other) => return Err(other.unexpected().into()),
+                None => return Err(Error::usage(format!("compare what?\n\n{HELP}"))),
+            };
+            let options = compare::Options::parse(&mut arguments)?;
+            compare::run(root, &area, &options)
+        }
         "help" => {
             println!("{HELP}");
             Ok(true)
@@ -82,4 +93,9 @@ usage: cargo xtask COMMAND
 
   test [--quick]   everything that must hold; as root it installs what it needs
                    --quick: without tests against real servers and faults, under two minutes
-  tidy             the rules that no compiler checks";
+  tidy             the rules that no compiler checks
+  compare AREA [--quick] [--rounds N] [--only TARGET,..] [--cases GROUP,..] [--record]
+                   ours and others in turn, as a table and in target/compare/AREA.json
+                   --record also keeps the run in bench/runs and docs/benchmarks.md
+                   areas: proxy (targets direct, haproxy, nginx, tidemill;
+                   cases redis, http, bulk, idle)";

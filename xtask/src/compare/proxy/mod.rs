@@ -1,0 +1,256 @@
+//! `compare proxy`: Tidemill, HAProxy, nginx and no proxy at all, under the same loads.
+//!
+//! In each round every target meets every load once, one after the other, with fresh processes on
+//! fresh ports; every other round goes through the targets in reverse, so that what warms up or
+//! wears out meets each of them equally. New connections are measured with `wrk` and
+//! `Connection: close` rather than `redis-benchmark -k 0`: it runs on two threads, reports its
+//! errors, and the server closes first, so that the client's ports are not used up by TIME_WAIT.
+
+mod idle;
+mod load;
+mod target;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::Options;
+use super::progress::Progress;
+use super::report::{Better, Failure, Metric, Report, Sample};
+use crate::cargo::Workspace;
+use crate::error::{Context, Error, Result};
+use crate::packages::{self, FOR_PROXY_COMPARISON};
+use crate::{process, procfs};
+use target::{Bench, Target, Way};
+
+/// Measures all that `options` ask for.
+///
+/// # Errors
+///
+/// Fails when a peer is missing, our binary does not build, or an interrupt comes; a case that fails
+/// is in the report instead.
+pub(crate) fn measure(root: &Path, workspace: &Workspace, options: &Options) -> Result<Report> {
+    let names = Options::choose(&options.targets, &Target::ALL.map(Target::name))?;
+    let groups = Options::choose(&options.groups, &GROUPS.map(|(name, ..)| name))?;
+    let groups = GROUPS.iter().filter(|(name, ..)| groups.contains(name)).collect::<Vec<_>>();
+    let mut targets = Target::ALL.to_vec();
+    targets.retain(|target| names.contains(&target.name()));
+    let missing = packages::missing(FOR_PROXY_COMPARISON);
+    if !missing.is_empty() {
+        packages::install(&missing)?;
+    }
+    if targets.contains(&Target::Tidemill) {
+        build(root)?;
+    }
+    let scratch = workspace.target_dir.join(format!("compare/scratch-{}", std::process::id()));
+    let bench = Bench::new(scratch, workspace.target_dir.join("release/tidemill"))?;
+
+    let mut report = Report::new(Target::Tidemill.name());
+    let steps = options.rounds as usize * targets.len() * groups.len();
+    let mut progress = Progress::new(u32::try_from(steps).unwrap_or(u32::MAX));
+    for round in 1..=options.rounds {
+        for target in &targets {
+            for (group, cases) in &groups {
+                let what =
+                    format!("round {round} of {}: {}, {group}", options.rounds, target.name());
+                progress.step(&what);
+                let mut run = Run {
+                    bench: &bench,
+                    target: *target,
+                    round,
+                    quick: options.quick,
+                    report: &mut report,
+                };
+                // A server that does not start fails its group, and the others go on.
+                let result = cases(&mut run);
+                run.keep_failure(group, result)?;
+            }
+        }
+        targets.reverse();
+    }
+    Ok(report)
+}
+
+/// Builds our binary as it ships.
+fn build(root: &Path) -> Result<()> {
+    let status = Command::new("cargo")
+        .args(["build", "--release", "--package", "tidemill"])
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .status()
+        .context(|| "cannot run cargo".to_owned())?;
+    if status.success() { Ok(()) } else { Err(Error::outside("tidemill does not build")) }
+}
+
+type Cases = fn(&mut Run<'_>) -> Result<()>;
+
+/// Cases that share a backend.
+const GROUPS: [(&str, Cases); 4] =
+    [("redis", redis), ("http", http), ("bulk", bulk), ("idle", idle)];
+
+/// One target in one round.
+struct Run<'a> {
+    bench: &'a Bench,
+    target: Target,
+    round: u32,
+    quick: bool,
+    report: &'a mut Report,
+}
+
+fn redis(run: &mut Run<'_>) -> Result<()> {
+    let (port, _redis) = run.bench.redis()?;
+    let way = run.bench.proxy(run.target, port)?;
+    // Warms the way up and gives GET something to find.
+    load::redis(way.port, "set", 2_000, 1)?;
+    for (case, pipeline, count) in REDIS_CASES {
+        let count = if run.quick { count / 5 } else { count };
+        run.case(case, &way, |port| {
+            let requests = load::redis(port, "get", count, pipeline)?;
+            Ok(Outcome::requests(case, &requests, "s/M ops"))
+        })?;
+    }
+    Ok(())
+}
+
+fn http(run: &mut Run<'_>) -> Result<()> {
+    let (port, _nginx) = run.bench.http()?;
+    let way = run.bench.proxy(run.target, port)?;
+    let seconds = run.seconds();
+    for (case, keep_alive) in [(CONNECTIONS, false), (KEEP_ALIVE, true)] {
+        run.case(case, &way, |port| {
+            let requests = load::http(port, seconds, keep_alive)?;
+            let cpu_unit = if keep_alive { "s/M requests" } else { "us/connection" };
+            let mut outcome = Outcome::requests(case, &requests, cpu_unit);
+            if !keep_alive {
+                outcome.note(TIME_WAIT, procfs::time_wait_sockets() as f64);
+            }
+            Ok(outcome)
+        })?;
+    }
+    Ok(())
+}
+
+fn bulk(run: &mut Run<'_>) -> Result<()> {
+    let (port, _iperf) = run.bench.iperf()?;
+    let way = run.bench.proxy(run.target, port)?;
+    let seconds = run.seconds();
+    for (case, streams) in [("bulk 1 stream", 1), ("bulk 4 streams", 4)] {
+        run.case(case, &way, |port| {
+            let transfer = load::bulk(port, seconds, streams)?;
+            let rate = metric(case, "rate", "Gb/s", Better::Higher);
+            let cpu = metric(case, "CPU", "s/GB", Better::Lower);
+            let values = vec![(rate, transfer.gigabits_per_second)];
+            Ok(Outcome { values, cpu, cpu_scale: 1e9 / transfer.bytes })
+        })?;
+    }
+    Ok(())
+}
+
+fn idle(run: &mut Run<'_>) -> Result<()> {
+    let backend = idle::Backend::new()?;
+    let way = run.bench.proxy(run.target, backend.port()?)?;
+    let Some(proxy) = &way.proxy else { return Ok(()) };
+    let result = backend.bytes_per_connection(proxy, way.port).map(|bytes| {
+        let memory = metric(IDLE, "memory", "KiB/connection", Better::Lower);
+        run.add([(memory, bytes / 1024.0)]);
+    });
+    run.keep_failure(IDLE, result)
+}
+
+/// What one load gave: values, and how processor time becomes a value.
+struct Outcome {
+    values: Vec<(Metric, f64)>,
+    cpu: Metric,
+    cpu_scale: f64,
+}
+
+impl Outcome {
+    fn requests(case: &'static str, requests: &load::Requests, cpu_unit: &'static str) -> Self {
+        let unit = if case == CONNECTIONS { "connections/s" } else { "requests/s" };
+        Self {
+            values: vec![
+                (metric(case, "rate", unit, Better::Higher), requests.rate),
+                (metric(case, "p50", "ms", Better::Lower), requests.p50_ms),
+                (metric(case, "p99", "ms", Better::Lower), requests.p99_ms),
+            ],
+            cpu: metric(case, "CPU", cpu_unit, Better::Lower),
+            // Seconds per million requests are microseconds per request.
+            cpu_scale: 1e6 / requests.count,
+        }
+    }
+
+    fn note(&mut self, metric: Metric, value: f64) {
+        self.values.push((metric, value));
+    }
+}
+
+impl Run<'_> {
+    fn seconds(&self) -> u32 {
+        if self.quick { 1 } else { 3 }
+    }
+
+    /// Runs one load over `way` and keeps its values, or its failure.
+    fn case(
+        &mut self,
+        case: &'static str,
+        way: &Way,
+        load: impl FnOnce(u16) -> Result<Outcome>,
+    ) -> Result<()> {
+        let cpu = || way.proxy.as_ref().map_or(Duration::ZERO, |p| procfs::cpu_time(p.pid()));
+        let before = cpu();
+        let result = load(way.port).map(|mut outcome| {
+            // The client is done first; the proxy still has connections to close.
+            process::pause(SETTLE);
+            if way.proxy.is_some() {
+                let seconds = cpu().saturating_sub(before).as_secs_f64();
+                outcome.values.push((outcome.cpu, seconds * outcome.cpu_scale));
+            }
+            self.add(outcome.values);
+        });
+        self.keep_failure(case, result)
+    }
+
+    fn add(&mut self, values: impl IntoIterator<Item = (Metric, f64)>) {
+        let (target, round) = (self.target.name(), self.round);
+        let samples = values.into_iter();
+        let samples = samples.map(|(metric, value)| Sample { target, round, metric, value });
+        self.report.extend(samples);
+    }
+
+    /// Puts an error into the report; only an interrupt ends the run.
+    fn keep_failure(&mut self, case: &'static str, result: Result<()>) -> Result<()> {
+        match result {
+            Err(error) if !error.is_interrupt() => {
+                let (target, round) = (self.target.name(), self.round);
+                let what = error.to_string();
+                self.report.failures.push(Failure { target, round, case, what });
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+const fn metric(
+    case: &'static str,
+    quantity: &'static str,
+    unit: &'static str,
+    better: Better,
+) -> Metric {
+    Metric { case, quantity, unit, better: Some(better) }
+}
+
+/// Name, commands in flight on each connection, commands: two to four seconds each.
+const REDIS_CASES: [(&str, u32, u32); 3] =
+    [("redis P1", 1, 200_000), ("redis P16", 16, 1_500_000), ("redis P64", 64, 2_500_000)];
+
+const CONNECTIONS: &str = "new connections";
+const KEEP_ALIVE: &str = "HTTP keep-alive";
+const IDLE: &str = "5,000 idle";
+
+/// Sockets in TIME_WAIT on the whole machine, which slow new connections down.
+const TIME_WAIT: Metric =
+    Metric { case: CONNECTIONS, quantity: "TIME_WAIT", unit: "sockets", better: None };
+
+/// Between the end of a load and the reading of the proxy's processor time.
+const SETTLE: Duration = Duration::from_millis(100);
