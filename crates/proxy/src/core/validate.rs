@@ -47,7 +47,8 @@ pub fn validate(proxies: &[ProxySettings]) -> Vec<Problem> {
         problems.duplicates(names, "name", |name, first| {
             format!("the name `{name}` is taken by proxy {}: give each its own", first + 1)
         });
-        let listens = proxies.iter().map(|proxy| Some(proxy.listen).filter(|at| at.port() != 0));
+        let listens =
+            proxies.iter().map(|proxy| Some(canonical(proxy.listen)).filter(|at| at.port() != 0));
         problems.duplicates(listens, "listen", |listen, first| {
             let name = &proxies[first].name;
             format!("proxy `{name}` already listens on {listen}: choose another address or port")
@@ -120,7 +121,7 @@ fn check_backends(proxy: &ProxySettings, problems: &mut Problems) {
                 problems.inside(Segment::Index(index), |problems| {
                     problems.add("address", format!("{address} has port 0: name the port"));
                 });
-            } else if canonical(*address) == canonical(proxy.listen) {
+            } else if reaches(*address, proxy.listen) {
                 problems.inside(Segment::Index(index), |problems| {
                     problems.add(
                         "address",
@@ -171,7 +172,7 @@ fn check_http(path: &str, host: Option<&str>, status: (u16, u16), problems: &mut
             "path",
             format!(
                 "`{}` is no path: it begins with `/` and has no spaces or control characters \
-             (`%20` is a space)",
+                 (`%20` is a space)",
                 path.escape_debug()
             ),
         );
@@ -203,6 +204,16 @@ fn check_timeouts(timeouts: Timeouts, limits: Limits, problems: &mut Problems) {
     if limits.queue > 0 {
         problems.duration("queue", timeouts.queue);
     }
+}
+
+/// Returns true when a connection to `address` surely arrives at `listen`; other addresses of
+/// this machine are not known here.
+fn reaches(address: SocketAddr, listen: SocketAddr) -> bool {
+    let (address, listen) = (canonical(address), canonical(listen));
+    address == listen
+        || (address.port() == listen.port()
+            && listen.ip().is_unspecified()
+            && (address.ip().is_loopback() || address.ip().is_unspecified()))
 }
 
 /// Returns the address with IPv4 inside IPv6 taken out, as the kernel treats it.

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
 
 use super::clock;
 use super::connection::{Client, Service};
 use super::signals::{Signal, Signals};
+use super::watched::watch;
 
 /// Clients taken in one turn of the event loop, so that they do not starve those being served.
 const BATCH: usize = 32;
@@ -40,8 +39,7 @@ pub(crate) async fn accept(
     mut closing: oneshot::Receiver<()>,
 ) {
     let signals = Arc::new(Signals::default());
-    let watched = AsyncFd::register_with_interest(socket, Interest::READABLE);
-    let socket = match watched {
+    let socket = match watch(socket) {
         Ok(socket) => socket,
         Err(error) => {
             tracing::error!("proxy {}: cannot watch the listener: {error}", service.proxy.name);

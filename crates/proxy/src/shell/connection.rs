@@ -148,7 +148,13 @@ impl Service {
                     self.proxy.recovered();
                     return Ok(Link { stream, _lease: lease });
                 }
-                Err(DialError::Upstream(_) | DialError::Timeout) => {
+                Err(DialError::Upstream(error)) => {
+                    tracing::debug!("proxy {}: {}: {error}", self.proxy.name, backend.name);
+                    backend.instruments.connect_failures.inc();
+                    Reject::ConnectFailed
+                }
+                Err(DialError::Timeout) => {
+                    tracing::debug!("proxy {}: {}: no answer", self.proxy.name, backend.name);
                     backend.instruments.connect_failures.inc();
                     Reject::ConnectFailed
                 }

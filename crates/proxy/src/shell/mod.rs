@@ -25,6 +25,7 @@ mod relay;
 mod running;
 mod signals;
 mod timers;
+mod watched;
 mod worker;
 
 pub use self::engine::{Applied, BackendCommand, Engine, EngineOptions};

@@ -143,7 +143,7 @@ impl Running {
             name: self.settings.name.clone(),
             listen: self.address,
             balance: self.settings.balance.name().to_owned(),
-            connections: u64::try_from(instruments.connections.value()).unwrap_or(0),
+            connections: self.proxy.gate.active(),
             waiting: self.proxy.gate.waiting(),
             connections_total: instruments.connections_total.value(),
             bytes_upstream_total: instruments.upstream_bytes.value(),

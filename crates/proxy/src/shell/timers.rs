@@ -15,10 +15,10 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
     timerfd_settime,
 };
-use tokio::io::unix::AsyncFd;
 
 use super::clock;
 use super::signals::{Signal, Signals};
+use super::watched::watch;
 
 /// Deadlines expire up to this much late.
 pub(crate) const GRANULARITY: Duration = Duration::from_millis(10);
@@ -77,7 +77,7 @@ impl Timers {
     ///
     /// Returns the kernel's error when the timerfd cannot be watched or read.
     pub(crate) async fn drive(&self) -> io::Result<()> {
-        let timerfd = AsyncFd::register(&self.timerfd)?;
+        let timerfd = watch(self.timerfd.try_clone()?)?;
         loop {
             let mut ready = timerfd.readable().await?;
             let mut expirations = [0; 8];
