@@ -33,7 +33,7 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
-/// Returns the memory of `pid` and its descendants in bytes, pages shared with others in part (PSS).
+/// Returns the memory of `pid` and its descendants in bytes, of shared pages their share (PSS).
 pub(crate) fn memory_bytes(pid: u32) -> u64 {
     let pids = [pid].into_iter().chain(descendants(pid));
     pids.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok())

@@ -68,8 +68,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "doc tests",
         run: |root, _, report| {
-            let arguments =
-                ["test", "--workspace", "--doc", "--no-fail-fast", "--", "--show-output"];
+            let arguments = ["test", "--workspace", "--doc", "--no-fail-fast"];
             cargo(root, &arguments, report)
         },
     },
@@ -128,8 +127,6 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
     } else {
         arguments.push("--all-targets");
     }
-    // A test that passes keeps its output to itself otherwise, and with it why it skipped.
-    arguments.extend(["--", "--show-output"]);
     cargo(root, &arguments, report)
 }
 

@@ -1,7 +1,7 @@
 //! Holds the dependency table of the architecture page against the manifests.
 //!
-//! A row gives crates and what they may depend on: `| proxy, load | net, metrics (counters) |`, with
-//! `-` for nothing and `all` for everything. The manifests may use less than the table allows,
+//! A row gives crates and what they may depend on: `| proxy, load | net, metrics (counters) |`,
+//! with `-` for nothing and `all` for everything. The manifests may use less than the table allows,
 //! never more. Dev-dependencies are free, but for the applications, which never meet.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,9 +177,8 @@ mod tests {
         check_page(
             PAGE,
             &crates,
-            &[
-                "crates/memory/Cargo.toml:1: `memory` depends on `metrics`, which the table does not allow",
-            ],
+            &["crates/memory/Cargo.toml:1: `memory` depends on `metrics`, \
+                 which the table does not allow"],
         );
     }
 

@@ -1,8 +1,8 @@
 //! Holds licence, source and version of every dependency against `deny.toml`.
 //!
-//! The file is cargo-deny's, so that tool can read it too; what stands in it is checked here without
-//! needing it. A licence expression is SPDX: `OR` needs one allowed side, `AND` both, `WITH` names
-//! an exception and the whole term must be allowed, `/` is the old way to write `OR`.
+//! The file is cargo-deny's, so that tool can read it too; what stands in it is checked here
+//! without needing it. A licence expression is SPDX: `OR` needs one allowed side, `AND` both, a
+//! term with an exception (`WITH`) must be allowed as a whole, `/` is the old way to write `OR`.
 
 use super::Finding;
 use super::tree::Tree;

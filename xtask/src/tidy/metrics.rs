@@ -80,8 +80,9 @@ const REFERENCE: &str = "docs/reference/metrics.md";
 mod tests {
     use super::*;
 
-    const SOURCE: &str = "//! `tidemill_in_a_comment`.\nconst A: &str = \"tidemill_proxy_a_total\";\n\
-        const T: &str = \"tidemill_bus\";\n#[cfg(test)]\nmod tests { const B: &str = \"tidemill_b\"; }\n";
+    const SOURCE: &str = "//! `tidemill_in_a_comment`.\n\
+        const A: &str = \"tidemill_proxy_a_total\";\nconst T: &str = \"tidemill_bus\";\n\
+        #[cfg(test)]\nmod tests { const B: &str = \"tidemill_b\"; }\n";
 
     #[track_caller]
     fn check_reference(reference: Option<&str>, want: &[&str]) {

@@ -88,7 +88,7 @@ fn check_machine_paths(path: &str, text: &str, findings: &mut Vec<Finding>) {
     for (line, text) in numbered(text) {
         for prefix in MACHINE_PATHS {
             let named = text.match_indices(prefix).any(|(at, _)| {
-                // `bench/root/x` is a path below the root; `/root/x` is not.
+                // Behind a folder's name it is a path below the project's own root.
                 !text[..at].ends_with(|c: char| c.is_alphanumeric() || "._-~}>*".contains(c))
             });
             if named {

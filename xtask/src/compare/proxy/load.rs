@@ -129,10 +129,10 @@ fn parse_wrk(output: &Output) -> Result<Requests> {
 
 /// `286.00us`, `1.10ms` or `2.00s`.
 fn milliseconds(time: &str) -> Option<f64> {
-    let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0)];
-    units.iter().find_map(|(unit, factor)| {
+    let units_per_ms = [("us", 1000.0), ("ms", 1.0), ("s", 0.001)];
+    units_per_ms.iter().find_map(|(unit, count)| {
         let value: f64 = time.strip_suffix(unit)?.parse().ok()?;
-        Some(value * factor)
+        Some(value / count)
     })
 }
 

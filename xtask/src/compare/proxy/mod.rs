@@ -27,8 +27,8 @@ use target::{Bench, Target, Way};
 ///
 /// # Errors
 ///
-/// Fails when a peer is missing, our binary does not build, or an interrupt comes; a case that fails
-/// is in the report instead.
+/// Fails when a peer is missing, our binary does not build, or an interrupt comes; a case that
+/// fails is in the report instead.
 pub(crate) fn measure(root: &Path, workspace: &Workspace, options: &Options) -> Result<Report> {
     let names = Options::choose(&options.targets, &Target::ALL.map(Target::name))?;
     let groups = Options::choose(&options.groups, &GROUPS.map(|(name, ..)| name))?;
@@ -106,7 +106,7 @@ fn redis(run: &mut Run<'_>) -> Result<()> {
         let count = if run.quick { count / 5 } else { count };
         run.case(case, &way, |port| {
             let requests = load::redis(port, "get", count, pipeline)?;
-            Ok(Outcome::requests(case, &requests, "s/M ops"))
+            Ok(Outcome::requests(case, &requests, "ops/s", "s/M ops"))
         })?;
     }
     Ok(())
@@ -119,10 +119,13 @@ fn http(run: &mut Run<'_>) -> Result<()> {
     for (case, keep_alive) in [(CONNECTIONS, false), (KEEP_ALIVE, true)] {
         run.case(case, &way, |port| {
             let requests = load::http(port, seconds, keep_alive)?;
-            let cpu_unit = if keep_alive { "s/M requests" } else { "us/connection" };
-            let mut outcome = Outcome::requests(case, &requests, cpu_unit);
+            let (rate_unit, cpu_unit) = match keep_alive {
+                true => ("requests/s", "s/M requests"),
+                false => ("connections/s", "us/connection"),
+            };
+            let mut outcome = Outcome::requests(case, &requests, rate_unit, cpu_unit);
             if !keep_alive {
-                outcome.note(TIME_WAIT, procfs::time_wait_sockets() as f64);
+                outcome.values.push((TIME_WAIT, procfs::time_wait_sockets() as f64));
             }
             Ok(outcome)
         })?;
@@ -165,11 +168,15 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn requests(case: &'static str, requests: &load::Requests, cpu_unit: &'static str) -> Self {
-        let unit = if case == CONNECTIONS { "connections/s" } else { "requests/s" };
+    fn requests(
+        case: &'static str,
+        requests: &load::Requests,
+        rate_unit: &'static str,
+        cpu_unit: &'static str,
+    ) -> Self {
         Self {
             values: vec![
-                (metric(case, "rate", unit, Better::Higher), requests.rate),
+                (metric(case, "rate", rate_unit, Better::Higher), requests.rate),
                 (metric(case, "p50", "ms", Better::Lower), requests.p50_ms),
                 (metric(case, "p99", "ms", Better::Lower), requests.p99_ms),
             ],
@@ -177,10 +184,6 @@ impl Outcome {
             // Seconds per million requests are microseconds per request.
             cpu_scale: 1e6 / requests.count,
         }
-    }
-
-    fn note(&mut self, metric: Metric, value: f64) {
-        self.values.push((metric, value));
     }
 }
 

@@ -134,7 +134,8 @@ impl Bench {
         let files = connections_max() * 2;
         let text = format!(
             "{module}daemon off;\nworker_processes 2;\nerror_log stderr error;\n\
-             pid nginx-{name}.pid;\nevents {{ worker_connections {files}; multi_accept on; }}\n{body}"
+             pid nginx-{name}.pid;\n\
+             events {{ worker_connections {files}; multi_accept on; }}\n{body}"
         );
         let path = self.write(&format!("nginx-{name}.conf"), &text)?;
         let mut command = packages::command("nginx")?;
@@ -172,7 +173,7 @@ fn remove(folder: &Path) {
     let _ = fs::remove_dir_all(folder);
 }
 
-/// How many connections a peer may be told to carry: two files each, within what a process may open.
+/// How many connections a peer is told to carry: two files each, within what a process may open.
 fn connections_max() -> u64 {
     let files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     (files.saturating_sub(FILES_RESERVED) / 2).min(20_000)
