@@ -43,9 +43,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missing_program_is_noted_once() {
-        assert!(require("sh").is_some());
-        assert!(require("no-such-program-anywhere").is_none());
-        assert!(!note_once("no-such-program-anywhere"));
+    fn programs_are_found_and_a_missing_one_is_noted_once() {
+        assert!(require("sh").is_some_and(|file| file.is_absolute()));
+        assert!(note_once("a program that nobody asks for"));
+        assert!(!note_once("a program that nobody asks for"));
     }
 }

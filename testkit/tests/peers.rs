@@ -168,6 +168,7 @@ fn never_read_lets_the_window_fill_and_sees_the_end() {
     let chunk = [0; 65_536];
     let filled = (0..10_000).any(|_| stream.write(&chunk).is_err());
     assert!(filled, "640 MB went nowhere");
+    peer.wait_for_accepted(1, SOON);
     assert_eq!(peer.open(), 1);
     let quiet = connect(peer.address());
     peer.wait_for_accepted(2, SOON);
