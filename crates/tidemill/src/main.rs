@@ -1,2 +1,7 @@
-//! The tidemill binary.
-fn main() {}
+//! The `tidemill` command; everything it does is in the library of the same name.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tidemill::command::run(std::env::args_os())
+}

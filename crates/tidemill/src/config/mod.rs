@@ -1,0 +1,40 @@
+//! The configuration file `tidemill.toml`: one table of keys and everything that follows from it.
+//!
+//! [`node`] and [`proxy`] hold the rows; [`read`] reads a file by them, [`reference`] renders the
+//! reference page and the sample file from them, [`schema`] the JSON schema. A new key is one new
+//! row (and one row in the test that proves that it changes something).
+
+mod definition;
+mod file;
+mod node;
+mod problem;
+mod proxy;
+mod read;
+mod reference;
+mod resolve;
+mod schema;
+mod value;
+
+use tidemill_proxy::core::settings::ProxySettings;
+
+pub(crate) use definition::nearest;
+pub use file::{LoadError, Loaded, Source};
+pub use node::NodeSettings;
+pub use problem::Problem;
+pub use read::read;
+pub use reference::{Row, reference, rows, sample};
+pub use resolve::{Excess, Machine};
+pub use schema::schema;
+pub use value::{Endpoint, format_duration, parse_duration, parse_endpoint, parse_listen};
+
+/// A whole configuration, found good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What `[node]` says.
+    pub node: NodeSettings,
+    /// Each `[[proxy]]`, in the order of the file.
+    pub proxies: Vec<ProxySettings>,
+}
+
+/// Every section: its name and its head in a file.
+const SECTIONS: [(&str, &str); 2] = [("node", "`[node]`"), ("proxy", "`[[proxy]]`")];

@@ -1,0 +1,320 @@
+//! A running node: the engine, what it keeps on disk, its HTTP server, and what moves it.
+//!
+//! ```text
+//! lock data_dir -> bind the API -> listen on every proxy -> write addresses -> log -> ready
+//!      |  an error on the way undoes what was done: nothing stays half started
+//!      v
+//! loop: file changed, SIGHUP -> reload      SIGTERM, Ctrl-C -> drain -> exit (a second: at once)
+//! ```
+//!
+//! Everything here runs on two control-plane threads; connections are carried by the engine's own.
+
+mod data_dir;
+mod demo;
+mod log;
+mod reload;
+mod signals;
+mod watch;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tidemill_metrics::Registry;
+use tidemill_proxy::{Engine, EngineOptions};
+use tokio::net::TcpListener;
+
+pub(crate) use data_dir::DataDir;
+pub(crate) use log::LogSettings;
+
+use crate::command::Failure;
+use crate::config::{Config, Source};
+use crate::http::{Api, Server, Token};
+use data_dir::{Addresses, Lock};
+use demo::Demo;
+use reload::Reloader;
+use signals::{Request, Signals, Stop};
+
+/// What a node is started with.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    /// The text that `config` was read from.
+    pub(crate) text: Option<String>,
+    /// Where the configuration is read again; `None` for a node without a file, which also keeps
+    /// nothing on disk.
+    pub(crate) source: Option<Source>,
+    /// Where page and API are served by a node without a file.
+    pub(crate) admin: Option<SocketAddr>,
+    /// Where the demonstration's proxy listens, if there is one.
+    pub(crate) demo: Option<SocketAddr>,
+}
+
+/// Runs a node until it is told to stop.
+///
+/// # Errors
+///
+/// When something cannot be started; then nothing stays behind.
+pub(crate) fn run(plan: Plan, log: LogSettings) -> Result<(), Failure> {
+    log.start();
+    raise_file_limit();
+    let kept = match &plan.source {
+        Some(source) => Some(Kept::open(&plan.config, source)?),
+        None => None,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(CONTROL_THREADS)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::outside(format!("cannot start the control plane: {error}")))?;
+    let result = runtime.block_on(async {
+        let mut signals = Signals::new()
+            .map_err(|error| Failure::outside(format!("cannot listen for signals: {error}")))?;
+        let mut node = tokio::select! {
+            node = Node::start(plan, kept) => node?,
+            stop = signals.stop() => return interrupted(stop),
+        };
+        let stop = node.serve(&mut signals).await;
+        tracing::info!("{stop}: no new connections, waiting for the open ones");
+        tokio::select! {
+            () = node.stop() => Ok(()),
+            stop = signals.stop() => interrupted(stop),
+        }
+    });
+    // Look-ups and idle connections must not hold up an exit.
+    runtime.shutdown_background();
+    result
+}
+
+/// Returns a variable of the environment; `None` when it is empty or not UTF-8.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    let value = std::env::var(name);
+    value.ok().filter(|value| !value.is_empty())
+}
+
+/// The variable with the API's token for a node that keeps nothing on disk.
+pub(crate) const TOKEN_VARIABLE: &str = "TIDEMILL_TOKEN";
+
+/// What a node keeps on disk while it runs.
+#[derive(Debug)]
+struct Kept {
+    data_dir: DataDir,
+    token: String,
+    _lock: Lock,
+}
+
+impl Kept {
+    fn open(config: &Config, source: &Source) -> Result<Self, Failure> {
+        let data_dir = DataDir::locate(&config.node.data_dir, source.folder())?;
+        let lock = data_dir.create_and_lock()?;
+        let token = data_dir.keep_token()?;
+        Ok(Self { data_dir, token, _lock: lock })
+    }
+}
+
+struct Node {
+    engine: Engine,
+    server: Option<Server>,
+    demo: Option<Demo>,
+    reloader: Option<Reloader>,
+    kept: Option<Kept>,
+    config: Config,
+}
+
+impl Node {
+    async fn start(plan: Plan, kept: Option<Kept>) -> Result<Self, Failure> {
+        let Plan { config, text, source, admin, demo } = plan;
+        let page_at = if source.is_some() { Some(config.node.listen) } else { admin };
+        let listener = match page_at {
+            Some(address) => Some(bind_page(address, source.is_some()).await?),
+            None => None,
+        };
+        let registry = Registry::default();
+        let engine = start_engine(&config, &registry)?;
+        let mut demo = match demo {
+            Some(address) => Some(Demo::start(address).await?),
+            None => None,
+        };
+        let proxies = demo::with_demo(&config.proxies, demo.as_ref().map(Demo::settings));
+        engine.apply(proxies).await.map_err(|error| start_failure(&error, demo.as_ref()))?;
+        if let Some(demo) = &mut demo {
+            demo.start_traffic(&engine.addresses());
+        }
+
+        let reloader = match source {
+            Some(source) => {
+                let demo = demo.as_ref().map(|demo| demo.settings().clone());
+                Some(Reloader::new(source, text, engine.clone(), demo, &registry)?)
+            }
+            None => None,
+        };
+        let token = match &kept {
+            Some(kept) => Some(kept.token.clone()),
+            None => environment(TOKEN_VARIABLE),
+        };
+        let server = match listener {
+            Some(listener) => {
+                let token = token.map(Token::new);
+                let api = Api::new(engine.clone(), registry, token, listener.1)?;
+                Some(Server::start(listener.0, Arc::new(api)))
+            }
+            None => None,
+        };
+        let node = Self { engine, server, demo, reloader, kept, config };
+        node.write_addresses()?;
+        node.announce();
+        Ok(node)
+    }
+
+    /// Logs every address, in the order that the documentation promises, and opens `/readyz`.
+    fn announce(&self) {
+        for (name, address) in self.engine.addresses() {
+            tracing::info!("proxy {name} listens on {address}");
+        }
+        if let Some(server) = &self.server {
+            tracing::info!("page and API on http://{}/", server.address());
+            server.set_ready(true);
+        }
+        tracing::info!("ready");
+        if let Some(reloader) = &self.reloader
+            && self.config.proxies.is_empty()
+            && self.demo.is_none()
+        {
+            let path = reloader.source().path().display();
+            tracing::info!(
+                "there are no proxies; write a file with `tidemill check --sample > {path}`, or \
+                 see it live with `tidemill up --demo`"
+            );
+        }
+        if let Some(demo) = &self.demo {
+            demo.announce(self.server.as_ref().map(Server::address));
+        }
+    }
+
+    /// Applies changes of the configuration until a signal asks for the end.
+    async fn serve(&mut self, signals: &mut Signals) -> Stop {
+        loop {
+            let trigger = match &mut self.reloader {
+                Some(reloader) => tokio::select! {
+                    request = signals.next() => Some(request),
+                    () = reloader.changed() => None,
+                },
+                None => Some(signals.next().await),
+            };
+            let must_differ = match trigger {
+                Some(Request::Stop(stop)) => return stop,
+                Some(Request::Reload) => false,
+                None => true,
+            };
+            let Some(reloader) = &mut self.reloader else {
+                tracing::warn!("SIGHUP: this node has no file to read again");
+                continue;
+            };
+            // Names may take long to resolve; a stop does not wait for them.
+            let read = tokio::select! {
+                stop = signals.stop() => return stop,
+                read = reloader.read(must_differ) => read,
+            };
+            if let Some(config) = read
+                && reloader.apply(&config).await
+            {
+                self.config = reload::keep_until_restart(&self.config, config);
+                if let Err(failure) = self.write_addresses() {
+                    tracing::error!("{}", failure.message());
+                }
+            }
+        }
+    }
+
+    /// Stops accepting, waits for open connections, and closes what is left at the deadline.
+    async fn stop(mut self) {
+        if let Some(server) = &self.server {
+            server.set_ready(false);
+        }
+        if let Some(demo) = &mut self.demo {
+            demo.stop_traffic();
+        }
+        self.engine.shutdown(self.config.node.stop_deadline).await;
+        if let Some(server) = self.server.take() {
+            server.stop().await;
+        }
+        if let Some(kept) = &self.kept {
+            kept.data_dir.remove_addresses();
+        }
+        tracing::info!("stopped");
+    }
+
+    fn write_addresses(&self) -> Result<(), Failure> {
+        let (Some(kept), Some(server)) = (&self.kept, &self.server) else { return Ok(()) };
+        kept.data_dir.write_addresses(&Addresses {
+            pid: std::process::id(),
+            node: server.address(),
+            proxies: self.engine.addresses().into_iter().collect(),
+        })
+    }
+}
+
+fn interrupted(stop: Stop) -> Result<(), Failure> {
+    Err(Failure::interrupt(format!(
+        "{stop} a second time or before the start was done: gone at once"
+    )))
+}
+
+fn start_engine(config: &Config, registry: &Registry) -> Result<Engine, Failure> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = config.node.workers.unwrap_or(cores);
+    Engine::start(EngineOptions { workers }, registry)
+        .map_err(|error| Failure::outside(error.to_string()))
+}
+
+async fn bind_page(
+    address: SocketAddr,
+    has_file: bool,
+) -> Result<(TcpListener, SocketAddr), Failure> {
+    let setting = if has_file { "node.listen" } else { "--admin" };
+    let failure = |error: std::io::Error| {
+        let right = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                format!("another process listens there: stop it, or choose another {setting}")
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                format!("this machine has no such address: correct {setting}")
+            }
+            _ => format!("correct {setting}"),
+        };
+        Failure::outside(format!("cannot serve page and API on {address}: {error}; {right}"))
+    };
+    let listener = TcpListener::bind(address).await.map_err(failure)?;
+    let bound = listener.local_addr().map_err(failure)?;
+    Ok((listener, bound))
+}
+
+/// Says whose fault it is that the proxies could not be started.
+fn start_failure(error: &tidemill_proxy::Error, demo: Option<&Demo>) -> Failure {
+    let mut message = error.to_string();
+    if let (true, Some(demo)) = (error.is_address_in_use(), demo) {
+        let port = demo.settings().listen.port();
+        if message.contains(&format!(":{port} ")) {
+            message.push_str(" with --demo=127.0.0.1:PORT");
+        }
+    }
+    if error.is_invalid() { Failure::input(message) } else { Failure::outside(message) }
+}
+
+/// Raises the soft limit on open files to the hard one: a connection takes two.
+fn raise_file_limit() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return;
+    }
+    let wanted = Rlimit { current: maximum, maximum };
+    match setrlimit(Resource::Nofile, wanted) {
+        Ok(()) => tracing::debug!("open files: {current:?} raised to {maximum:?}"),
+        Err(error) => tracing::warn!("cannot raise the limit on open files: {error}"),
+    }
+}
+
+const CONTROL_THREADS: usize = 2;
