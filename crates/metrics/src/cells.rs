@@ -36,22 +36,9 @@ impl Cells {
         Self { lines, lines_per_shard, shard_mask: shards - 1 }
     }
 
-    /// Adds to a slot; wraps at 2^64.
-    pub(crate) fn add(&self, slot: usize, n: u64) {
-        self.cell(thread_number() & self.shard_mask, slot).fetch_add(n, Relaxed);
-    }
-
-    /// Adds to a slot that holds the bits of an `f64`.
-    pub(crate) fn add_f64(&self, slot: usize, n: f64) {
-        let cell = self.cell(thread_number() & self.shard_mask, slot);
-        let mut old = cell.load(Relaxed);
-        loop {
-            let new = (f64::from_bits(old) + n).to_bits();
-            match cell.compare_exchange_weak(old, new, Relaxed, Relaxed) {
-                Ok(_) => return,
-                Err(now) => old = now,
-            }
-        }
+    /// Returns the calling thread's shard, to add to.
+    pub(crate) fn mine(&self) -> Shard<'_> {
+        self.shard(thread_number() & self.shard_mask)
     }
 
     /// Sums a slot over the shards.
@@ -65,12 +52,39 @@ impl Cells {
     }
 
     fn shards(&self, slot: usize) -> impl Iterator<Item = u64> {
-        (0..=self.shard_mask).map(move |shard| self.cell(shard, slot).load(Relaxed))
+        (0..=self.shard_mask).map(move |shard| self.shard(shard).cell(slot).load(Relaxed))
     }
 
-    fn cell(&self, shard: usize, slot: usize) -> &AtomicU64 {
-        let line = shard * self.lines_per_shard + slot / SLOTS_PER_LINE;
-        &self.lines[line].0[slot % SLOTS_PER_LINE]
+    fn shard(&self, shard: usize) -> Shard<'_> {
+        let begin = shard * self.lines_per_shard;
+        Shard(&self.lines[begin..begin + self.lines_per_shard])
+    }
+}
+
+/// One copy of the slots.
+pub(crate) struct Shard<'a>(&'a [Line]);
+
+impl Shard<'_> {
+    /// Adds to a slot; wraps at 2^64.
+    pub(crate) fn add(&self, slot: usize, n: u64) {
+        self.cell(slot).fetch_add(n, Relaxed);
+    }
+
+    /// Adds to a slot that holds the bits of an `f64`.
+    pub(crate) fn add_f64(&self, slot: usize, n: f64) {
+        let cell = self.cell(slot);
+        let mut old = cell.load(Relaxed);
+        loop {
+            let new = (f64::from_bits(old) + n).to_bits();
+            match cell.compare_exchange_weak(old, new, Relaxed, Relaxed) {
+                Ok(_) => return,
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    fn cell(&self, slot: usize) -> &AtomicU64 {
+        &self.0[slot / SLOTS_PER_LINE].0[slot % SLOTS_PER_LINE]
     }
 }
 
@@ -103,7 +117,7 @@ mod tests {
     fn slots_past_the_first_line_are_separate() {
         let cells = Cells::new(40, 3);
         for slot in 0..40 {
-            cells.add(slot, slot as u64 + 1);
+            cells.mine().add(slot, slot as u64 + 1);
         }
         for slot in 0..40 {
             assert_eq!(cells.sum(slot), slot as u64 + 1);
@@ -117,8 +131,8 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..10_000 {
-                        cells.add(0, 1);
-                        cells.add_f64(1, 0.5);
+                        cells.mine().add(0, 1);
+                        cells.mine().add_f64(1, 0.5);
                     }
                 });
             }

@@ -2,7 +2,8 @@
 //!
 //! Both are rendered from the same families in the same order, so equal registries give equal
 //! bytes. They differ in four places, all here: the family name of a counter (OpenMetrics: without
-//! `_total`), quotes in help (OpenMetrics escapes them), whole numbers as bucket bounds (`1` and
+//! `_total`, unless another family has that name: then the counter keeps its own and is of type
+//! `unknown`, since there a family name stands for one type only), quotes in help (OpenMetrics escapes them), whole numbers as bucket bounds (`1` and
 //! `1.0`), and the closing `# EOF`.
 //!
 //! Rendering holds the registry's lock, so registering waits for it; recording does not.
@@ -10,7 +11,7 @@
 use std::fmt::{self, Write};
 
 use crate::histogram::Distribution;
-use crate::registry::{Family, FamilyKind, Instrument, Registry};
+use crate::registry::{Families, Family, FamilyKind, Instrument, Registry};
 
 /// Content type of [`Registry::render_prometheus`].
 pub const CONTENT_TYPE_PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,8 +33,9 @@ impl Registry {
 
     fn render(&self, format: Format) -> String {
         let mut out = String::new();
-        for (base, family) in self.families().iter() {
-            render_family(&mut out, format, base, family)
+        let families = self.families();
+        for (name, family) in families.iter() {
+            render_family(&mut out, format, &families, name, family)
                 .expect("writing to a String does not fail");
         }
         out
@@ -46,32 +48,37 @@ enum Format {
     OpenMetrics,
 }
 
-fn render_family(out: &mut String, format: Format, base: &str, family: &Family) -> fmt::Result {
-    let title = match format {
-        Format::Prometheus => &family.name,
-        Format::OpenMetrics => base,
+fn render_family(
+    out: &mut String,
+    format: Format,
+    families: &Families,
+    name: &str,
+    family: &Family,
+) -> fmt::Result {
+    let (title, kind) = match (format, &family.kind) {
+        (Format::OpenMetrics, FamilyKind::Counter) => match name.strip_suffix("_total") {
+            Some(base) if !families.contains_key(base) => (base, "counter"),
+            _ => (name, "unknown"),
+        },
+        (Format::Prometheus, FamilyKind::Counter) => (name, "counter"),
+        (_, FamilyKind::Gauge | FamilyKind::FloatGauge) => (name, "gauge"),
+        (_, FamilyKind::Histogram { .. }) => (name, "histogram"),
     };
     write!(out, "# HELP {title} ")?;
     escape(out, &family.help, format == Format::OpenMetrics);
-    let kind = match family.kind {
-        FamilyKind::Counter => "counter",
-        FamilyKind::Gauge | FamilyKind::FloatGauge => "gauge",
-        FamilyKind::Histogram { .. } => "histogram",
-    };
     writeln!(out, "\n# TYPE {title} {kind}")?;
     for (values, instrument) in &family.series {
         let labels = render_labels(&family.label_names, values);
-        let name = &family.name;
         match instrument {
             Instrument::Counter(counter) => {
-                render_sample(out, name, "", &labels, counter.value())?;
+                render_sample(out, name, "", labels, counter.value())?;
             }
-            Instrument::Gauge(gauge) => render_sample(out, name, "", &labels, gauge.value())?,
+            Instrument::Gauge(gauge) => render_sample(out, name, "", labels, gauge.value())?,
             Instrument::FloatGauge(gauge) => {
-                render_sample(out, name, "", &labels, Float(gauge.value(), Format::Prometheus))?;
+                render_sample(out, name, "", labels, Float(gauge.value(), Format::Prometheus))?;
             }
             Instrument::Histogram(histogram) => {
-                render_histogram(out, format, name, &labels, &histogram.read())?;
+                render_histogram(out, format, name, labels, &histogram.read())?;
             }
         }
     }
@@ -108,10 +115,10 @@ fn render_sample(
     }
 }
 
-/// Renders `a="b",c="d"`; nothing when there are no labels.
-fn render_labels(names: &[String], values: &[String]) -> String {
+/// Spells labels as `a="b",c="d"`; nothing when there are none.
+pub(crate) fn spell_labels(labels: &[(&str, &str)]) -> String {
     let mut out = String::new();
-    for (name, value) in names.iter().zip(values) {
+    for (name, value) in labels {
         if !out.is_empty() {
             out.push(',');
         }

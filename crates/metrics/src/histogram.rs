@@ -26,9 +26,9 @@ impl Histogram {
     /// Records a value in the unit of the metric's name. A value that is negative, infinite or
     /// NaN would spoil the sum for ever: it is left out and counted by [`refused`](Self::refused).
     pub fn record(&self, value: f64) {
-        let Inner { bounds, cells } = &*self.0;
+        let cells = self.0.cells.mine();
         if value.is_finite() && value >= 0.0 {
-            cells.add(bounds.partition_point(|bound| *bound < value), 1);
+            cells.add(self.0.bucket(value), 1);
             cells.add_f64(self.0.sum_slot(), value);
         } else {
             cells.add(self.0.refused_slot(), 1);
@@ -65,6 +65,16 @@ impl Histogram {
 }
 
 impl Inner {
+    /// Returns the index of the first bound that is not less than the value.
+    fn bucket(&self, value: f64) -> usize {
+        if self.bounds.len() <= COMPARE_ALL_MAX {
+            // A few comparisons without a branch are quicker than halving.
+            self.bounds.iter().map(|bound| usize::from(*bound < value)).sum()
+        } else {
+            self.bounds.partition_point(|bound| *bound < value)
+        }
+    }
+
     fn sum_slot(&self) -> usize {
         self.bounds.len() + 1
     }
@@ -118,3 +128,4 @@ pub(crate) fn check_bounds(name: &str, bounds: &[f64]) -> Result<(), Kind> {
 }
 
 const BOUNDS_MAX: usize = 1000;
+const COMPARE_ALL_MAX: usize = 32;

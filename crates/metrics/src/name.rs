@@ -1,22 +1,22 @@
 //! What a metric and a label may be called: the Prometheus data model, less what would be
 //! ambiguous in one of the text formats.
 //!
-//! A family's base name never ends in a suffix that the formats add to it (`_total`, `_bucket`,
-//! `_count`, `_sum`, `_created`). So two families with different base names can never render the
-//! same sample name, and comparing base names is the whole check.
+//! A name, for a counter without its `_total`, never ends in a suffix that the formats add
+//! (`_total`, `_bucket`, `_count`, `_sum`, `_created`). So two families of different names can
+//! never render the same sample name, and comparing names is the whole check.
 
 use crate::error::Kind;
 
-/// Checks a counter's name and returns the base name, which is without `_total`.
-pub(crate) fn counter_base(name: &str) -> Result<&str, Kind> {
+/// Checks a counter's name and returns it.
+pub(crate) fn counter_name(name: &str) -> Result<&str, Kind> {
     match name.strip_suffix("_total") {
-        Some(base) => check_base(name, base).map(|()| base),
+        Some(base) => check_base(name, base).map(|()| name),
         None => Err(invalid(name, "a counter's name ends in _total")),
     }
 }
 
-/// Checks the name of a gauge or histogram, which is its base name.
-pub(crate) fn plain_base(name: &str) -> Result<&str, Kind> {
+/// Checks the name of a gauge or histogram and returns it.
+pub(crate) fn plain_name(name: &str) -> Result<&str, Kind> {
     check_base(name, name).map(|()| name)
 }
 

@@ -4,16 +4,17 @@
 //! for a name and labels that exist hands out the same instrument, so counters go on when a
 //! configuration is loaded again.
 //!
-//! Families are kept by base name (a counter's without `_total`), which is what OpenMetrics calls
-//! them; see `name.rs` for why that also keeps sample names apart. Label order does not matter.
-//! A family that loses its last series is forgotten, with its type and help.
+//! Families are kept by name (a counter's with `_total`); see `name.rs` for why that keeps sample
+//! names apart. Label order does not matter. A family that loses its last series is forgotten, with
+//! its type and help.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, Kind};
+use crate::exposition::spell_labels;
 use crate::histogram::{Histogram, check_bounds};
-use crate::name::{counter_base, plain_base, sorted_labels};
+use crate::name::{counter_name, plain_name, sorted_labels};
 use crate::scalar::{Counter, FloatGauge, Gauge};
 
 /// A set of instruments; clones are the same set.
@@ -78,7 +79,7 @@ impl Registry {
         help: &str,
         labels: &[(&str, &str)],
     ) -> Result<Counter, Error> {
-        let want = Want { name, base: counter_base(name)?, help, kind: FamilyKind::Counter };
+        let want = Want { name: counter_name(name)?, help, kind: FamilyKind::Counter };
         let make = || Instrument::Counter(Counter::new(self.0.options.shards));
         match self.series(&want, labels, make)? {
             Instrument::Counter(counter) => Ok(counter),
@@ -93,7 +94,7 @@ impl Registry {
     /// When name or labels are malformed, when the family differs in type, help or label names,
     /// or when it is full.
     pub fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Result<Gauge, Error> {
-        let want = Want { name, base: plain_base(name)?, help, kind: FamilyKind::Gauge };
+        let want = Want { name: plain_name(name)?, help, kind: FamilyKind::Gauge };
         match self.series(&want, labels, || Instrument::Gauge(Gauge::default()))? {
             Instrument::Gauge(gauge) => Ok(gauge),
             _ => unreachable!("{SAME_KIND}"),
@@ -111,7 +112,7 @@ impl Registry {
         help: &str,
         labels: &[(&str, &str)],
     ) -> Result<FloatGauge, Error> {
-        let want = Want { name, base: plain_base(name)?, help, kind: FamilyKind::FloatGauge };
+        let want = Want { name: plain_name(name)?, help, kind: FamilyKind::FloatGauge };
         match self.series(&want, labels, || Instrument::FloatGauge(FloatGauge::default()))? {
             Instrument::FloatGauge(gauge) => Ok(gauge),
             _ => unreachable!("{SAME_KIND}"),
@@ -134,7 +135,7 @@ impl Registry {
     ) -> Result<Histogram, Error> {
         check_bounds(name, bounds)?;
         let kind = FamilyKind::Histogram { bounds: bounds.into() };
-        let want = Want { name, base: plain_base(name)?, help, kind };
+        let want = Want { name: plain_name(name)?, help, kind };
         let make = || Instrument::Histogram(Histogram::new(bounds, self.0.options.shards));
         match self.series(&want, labels, make)? {
             Instrument::Histogram(histogram) => Ok(histogram),
@@ -148,14 +149,13 @@ impl Registry {
         let mut labels = labels.to_vec();
         labels.sort_unstable();
         let mut families = self.families();
-        let base = name.strip_suffix("_total").unwrap_or(name);
-        let Some(family) = families.get_mut(base) else { return false };
-        if family.name != name || !family.has_label_names(&labels) {
+        let Some(family) = families.get_mut(name) else { return false };
+        if !family.has_label_names(&labels) {
             return false;
         }
         let removed = family.series.remove(&label_values(&labels)).is_some();
         if family.series.is_empty() {
-            families.remove(base);
+            families.remove(name);
         }
         removed
     }
@@ -172,23 +172,24 @@ impl Registry {
     ) -> Result<Instrument, Kind> {
         let labels = sorted_labels(want.name, labels)?;
         let mut families = self.families();
-        let family = match families.get_mut(want.base) {
+        let family = match families.get_mut(want.name) {
             Some(family) => {
                 family.check(want, &labels)?;
                 family
             }
-            None => families.entry(want.base.to_owned()).or_insert(Family::new(want, &labels)),
+            None => families.entry(want.name.to_owned()).or_insert(Family::new(want, &labels)),
         };
         let values = label_values(&labels);
-        if let Some(instrument) = family.series.get(&values) {
-            return Ok(instrument.clone());
+        if let Some(series) = family.series.get(&values) {
+            return Ok(series.instrument.clone());
         }
         if family.series.len() >= self.0.options.series_max {
             let max = self.0.options.series_max;
             return Err(Kind::Full { name: want.name.to_owned(), max });
         }
         let instrument = make();
-        family.series.insert(values, instrument.clone());
+        let series = Series { labels: spell_labels(&labels), instrument: instrument.clone() };
+        family.series.insert(values, series);
         Ok(instrument)
     }
 }
@@ -199,19 +200,17 @@ impl Default for Registry {
     }
 }
 
-/// Families by base name.
+/// Families by name.
 pub(crate) type Families = BTreeMap<String, Family>;
 
 /// All series of one name.
 #[derive(Debug)]
 pub(crate) struct Family {
-    /// With `_total` for a counter.
-    pub(crate) name: String,
     pub(crate) help: String,
     pub(crate) kind: FamilyKind,
     /// In order; each key of `series` has a value for each.
     pub(crate) label_names: Vec<String>,
-    pub(crate) series: BTreeMap<Vec<String>, Instrument>,
+    pub(crate) series: BTreeMap<Vec<String>, Series>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -220,6 +219,13 @@ pub(crate) enum FamilyKind {
     Gauge,
     FloatGauge,
     Histogram { bounds: Box<[f64]> },
+}
+
+/// One instrument with its labels as both formats spell them, without braces.
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) labels: String,
+    pub(crate) instrument: Instrument,
 }
 
 #[derive(Debug, Clone)]
@@ -233,7 +239,6 @@ pub(crate) enum Instrument {
 /// The family that a caller asks for.
 struct Want<'a> {
     name: &'a str,
-    base: &'a str,
     help: &'a str,
     kind: FamilyKind,
 }
@@ -241,7 +246,6 @@ struct Want<'a> {
 impl Family {
     fn new(want: &Want<'_>, labels: &[(&str, &str)]) -> Self {
         Self {
-            name: want.name.to_owned(),
             help: want.help.to_owned(),
             kind: want.kind.clone(),
             label_names: labels.iter().map(|&(label, _)| label.to_owned()).collect(),

@@ -18,7 +18,7 @@ impl Counter {
 
     /// Adds `n`; wraps at 2^64.
     pub fn add(&self, n: u64) {
-        self.0.add(0, n);
+        self.0.mine().add(0, n);
     }
 
     /// Sums the threads' cells: all that was added before the call, perhaps some of what is being

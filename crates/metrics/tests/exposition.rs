@@ -53,6 +53,19 @@ fn openmetrics_text_is_the_golden_file() -> Result<(), Error> {
 }
 
 #[test]
+fn a_counter_beside_a_gauge_of_its_base_name_keeps_its_own_name() -> Result<(), Error> {
+    let registry = Registry::default();
+    registry.gauge("c", "Now.", &[])?.set(1);
+    registry.counter("c_total", "So far.", &[])?.add(2);
+    let prometheus = "# HELP c Now.\n# TYPE c gauge\nc 1\n\
+                      # HELP c_total So far.\n# TYPE c_total counter\nc_total 2\n";
+    assert_eq!(registry.render_prometheus(), prometheus);
+    let openmetrics = prometheus.replace("c_total counter", "c_total unknown") + "# EOF\n";
+    assert_eq!(registry.render_openmetrics(), openmetrics);
+    Ok(())
+}
+
+#[test]
 fn an_empty_registry_renders_nothing() {
     assert_eq!(Registry::default().render_prometheus(), "");
     assert_eq!(Registry::default().render_openmetrics(), "# EOF\n");

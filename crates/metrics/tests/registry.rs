@@ -74,9 +74,10 @@ fn malformed_bounds_are_refused() {
 fn a_family_is_of_one_type_help_label_set_and_bounds() -> Result<(), Error> {
     let registry = Registry::default();
     registry.counter("a_total", "A.", &[("x", "1")])?;
+    registry.gauge("a", "A.", &[("x", "1")])?;
     registry.histogram("h", "H.", &[], &LE)?;
     let errors = [
-        registry.gauge("a", "A.", &[("x", "1")]).map(drop),
+        registry.float_gauge("a", "A.", &[("x", "1")]).map(drop),
         registry.histogram("a", "A.", &[("x", "1")], &LE).map(drop),
         registry.counter("a_total", "B.", &[("x", "1")]).map(drop),
         registry.counter("a_total", "A.", &[("y", "1")]).map(drop),
