@@ -102,8 +102,8 @@ impl Fleet for Flickering {
         let weight = if state.is_multiple_of(3) { 0 } else { (state >> 40) as u32 };
         Load {
             weight,
-            connections: (state >> 32) as u8 as u32,
-            ewma_us: (state >> 8) as u16 as u32,
+            connections: u32::from((state >> 32) as u8),
+            ewma_us: u32::from((state >> 8) as u16),
         }
     }
 }

