@@ -11,7 +11,7 @@
 use std::fmt::{self, Write};
 
 use crate::histogram::Distribution;
-use crate::registry::{Families, Family, FamilyKind, Instrument, Registry};
+use crate::registry::{Families, Family, FamilyKind, Instrument, Registry, Series};
 
 /// Content type of [`Registry::render_prometheus`].
 pub const CONTENT_TYPE_PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -67,8 +67,7 @@ fn render_family(
     write!(out, "# HELP {title} ")?;
     escape(out, &family.help, format == Format::OpenMetrics);
     writeln!(out, "\n# TYPE {title} {kind}")?;
-    for (values, instrument) in &family.series {
-        let labels = render_labels(&family.label_names, values);
+    for Series { labels, instrument } in family.series.values() {
         match instrument {
             Instrument::Counter(counter) => {
                 render_sample(out, name, "", labels, counter.value())?;
