@@ -150,8 +150,8 @@ const SIZE_MIN: u64 = 65_537;
 /// The paper's rule for a spread within one percent.
 const SLOTS_PER_BACKEND: u64 = 100;
 const FREE: u32 = u32::MAX;
-/// Turns up to 2^32 over weights of at least 1 stay inside 64 bits, and weights up to 2^24 (the
-/// largest configured one) are told apart by their first turn.
+/// Turns below 2^32 over weights of at least 1 stay inside 64 bits, and weights up to 2^24 (the
+/// largest configured one) are at least 2^8 steps apart from one turn to the next.
 const TURN_SCALE: u128 = 1 << 32;
 const OFFSET_SALT: u64 = 0x6f66_6673_6574_0001;
 const SKIP_SALT: u64 = 0x736b_6970_0000_0002;

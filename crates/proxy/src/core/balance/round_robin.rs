@@ -41,26 +41,28 @@ impl RoundRobin {
         if !self.follows(fleet) {
             self.follow(fleet);
         }
-        let count = self.turns.len();
-        let start = self.start.checked_rem(count)?;
+        let start = self.start.checked_rem(self.turns.len())?;
         let mut total = 0;
-        let mut best: Option<(usize, i64)> = None;
-        for index in (start..count).chain(0..start) {
+        let (mut best, mut most) = (0, i64::MIN);
+        for (index, turn) in self.turns.iter_mut().enumerate() {
             let weight = i64::from(fleet.weight(index));
             if weight == 0 {
                 continue;
             }
             total += weight;
-            let turn = &mut self.turns[index];
             turn.credit = turn.credit.clamp(-self.credit_max, self.credit_max) + weight;
-            if best.is_none_or(|(_, most)| turn.credit > most) {
-                best = Some((index, turn.credit));
+            // Ties go to the first from `start` on, round the end of the list.
+            let wins_tie = best < start && index >= start;
+            if turn.credit > most || (turn.credit == most && wins_tie) {
+                (best, most) = (index, turn.credit);
             }
         }
-        let (index, _) = best?;
-        self.turns[index].credit -= total;
+        if total == 0 {
+            return None;
+        }
+        self.turns[best].credit -= total;
         self.credit_max = 2 * total;
-        Some(index)
+        Some(best)
     }
 
     fn follows(&self, fleet: &(impl Fleet + ?Sized)) -> bool {
