@@ -9,7 +9,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text, scan) in tree.rust() {
         check_head(path, text, &mut findings);
-        check_width(path, text, &mut findings);
+        check_width(path, text, scan, &mut findings);
         check_unsafe(path, scan, &mut findings);
         check_leftovers(path, scan, &mut findings);
     }
@@ -35,11 +35,13 @@ fn check_head(path: &str, text: &str, findings: &mut Vec<Finding>) {
     }
 }
 
-fn check_width(path: &str, text: &str, findings: &mut Vec<Finding>) {
-    for (line, text) in numbered(text) {
+/// A line with an address or with nothing but a string may be long: people search for both whole.
+fn check_width(path: &str, text: &str, scan: &Scan, findings: &mut Vec<Finding>) {
+    let parts = scan.code.lines().zip(scan.comments.lines());
+    for ((line, text), (code, comment)) in numbered(text).zip(parts) {
         let columns = text.chars().count();
-        // An address cannot be broken.
-        if columns > COLUMNS_MAX && !text.contains("://") {
+        let only_a_string = words(code).next().is_none() && comment.trim().is_empty();
+        if columns > COLUMNS_MAX && !only_a_string && !text.contains("://") {
             let right = format!("at most {COLUMNS_MAX}");
             findings.push(Finding::new(path, line, format!("{columns} columns"), right));
         }
@@ -150,6 +152,9 @@ mod tests {
         check_file("x/a.rs", &wide("x"), &[]);
         check_file("x/a.rs", &wide("xy"), &["2: 101 columns"]);
         check_file("x/a.rs", &wide(" https://example.org/"), &[]);
+        let string = format!("(\"{}\"),\n", "x".repeat(100));
+        check_file("x/a.rs", &format!("//! H.\n{string}"), &[]);
+        check_file("x/a.rs", &format!("//! H.\nf{string}"), &["2: 106 columns"]);
     }
 
     #[test]
