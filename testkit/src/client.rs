@@ -1,6 +1,6 @@
 //! A plain TCP client that tells an orderly end from a reset.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -22,17 +22,27 @@ pub enum End {
 ///
 /// # Panics
 ///
-/// When the connection is not made within 10 seconds.
+/// When the connection is not made within 10 seconds; also when the other side resets it so soon
+/// that connecting is already told ([`try_connect`]).
 #[track_caller]
 pub fn connect(address: SocketAddr) -> TcpStream {
-    let stream = match TcpStream::connect_timeout(&address, PATIENCE) {
+    match try_connect(address) {
         Ok(stream) => stream,
         Err(error) => panic!("cannot connect to {address}: {error}"),
-    };
-    stream.set_read_timeout(Some(PATIENCE)).expect("the time is not zero");
-    stream.set_write_timeout(Some(PATIENCE)).expect("the time is not zero");
-    stream.set_nodelay(true).expect("a TCP socket has TCP_NODELAY");
-    stream
+    }
+}
+
+/// Connects as [`connect`] does.
+///
+/// # Errors
+///
+/// When the connection is refused, is not made within 10 seconds, or is reset at once.
+pub fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 /// Reads to the end and says what kind of end it was.

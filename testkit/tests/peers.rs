@@ -1,10 +1,10 @@
 //! The kit itself: peers start, behave and are gone when dropped.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
-use testkit::client::{End, connect, read_exactly, read_to_end, reset};
+use testkit::client::{End, connect, read_exactly, read_to_end, reset, try_connect};
 use testkit::{Iperf3, Nginx, Redis, TcpPeer, http, tool};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -149,15 +149,22 @@ fn answer_at_end_waits_for_the_fin() {
 
 #[test]
 fn reset_after_some_bytes_is_a_reset() {
-    for bytes in [0, 5] {
-        let peer = TcpPeer::reset_after(bytes);
-        let mut stream = connect(peer.address());
-        if bytes > 0 {
-            stream.write_all(b"12345").expect("connected");
-        }
-        assert_eq!(read_to_end(&stream).1, End::Reset, "after {bytes} bytes");
-        assert_eq!(peer.wait_for_end(0, SOON).end, Some(End::Here));
+    let peer = TcpPeer::reset_after(5);
+    let mut stream = connect(peer.address());
+    stream.write_all(b"12345").expect("connected");
+    assert_eq!(read_to_end(&stream), (Vec::new(), End::Reset));
+    let seen = peer.wait_for_end(0, SOON);
+    assert_eq!((seen.bytes, seen.end), (5, Some(End::Here)));
+}
+
+#[test]
+fn reset_at_once_is_told_while_connecting_or_soon_after() {
+    let peer = TcpPeer::reset_after(0);
+    match try_connect(peer.address()) {
+        Ok(stream) => assert_eq!(read_to_end(&stream), (Vec::new(), End::Reset)),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
+    assert_eq!(peer.wait_for_end(0, SOON).end, Some(End::Here));
 }
 
 #[test]

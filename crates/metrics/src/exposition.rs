@@ -1,10 +1,14 @@
 //! The two text formats: Prometheus text 0.0.4 and OpenMetrics 1.0.
 //!
 //! Both are rendered from the same families in the same order, so equal registries give equal
-//! bytes. They differ in four places, all here: the family name of a counter (OpenMetrics: without
-//! `_total`, unless another family has that name: then the counter keeps its own and is of type
-//! `unknown`, since there a family name stands for one type only), quotes in help (OpenMetrics escapes them), whole numbers as bucket bounds (`1` and
-//! `1.0`), and the closing `# EOF`.
+//! bytes. They differ in four places, all here:
+//!
+//! - the family name of a counter, for OpenMetrics without `_total`; where another family has that
+//!   name the counter keeps its own and is of type `unknown`, since there a family name stands for
+//!   one type only;
+//! - quotes in help, which OpenMetrics escapes;
+//! - whole numbers as bucket bounds, `1` and for OpenMetrics `1.0`;
+//! - the closing `# EOF` of OpenMetrics.
 //!
 //! Rendering holds the registry's lock, so registering waits for it; recording does not.
 

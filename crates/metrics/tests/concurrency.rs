@@ -87,7 +87,8 @@ proptest! {
         steps in vec(1u32..5, 1..40),
     ) {
         let mut last = -1.0;
-        let bounds: Vec<f64> = steps.iter().map(|step| { last += f64::from(*step); last }).collect();
+        let next = |step: &u32| { last += f64::from(*step); last };
+        let bounds: Vec<f64> = steps.iter().map(next).collect();
         let histogram =
             Registry::default().histogram("h", "H.", &[], &bounds).expect("ascending bounds");
         values.iter().for_each(|value| histogram.record(*value));
