@@ -25,8 +25,8 @@ pub(super) struct Arguments {
 /// Which node a command asks.
 #[derive(Debug, Args)]
 pub(super) struct NodeArguments {
-    /// Ask the node here, with the token in TIDEMILL_TOKEN [default: the one of --config's data_dir]
-    #[arg(long, value_name = "ADDR")]
+    /// Ask the node here, with the token in TIDEMILL_TOKEN [default: the one of node.data_dir]
+    #[arg(long, global = true, value_name = "ADDR")]
     node: Option<SocketAddr>,
 }
 
@@ -136,11 +136,13 @@ fn why(backend: &BackendStatus) -> String {
 fn limits(limits: &LimitsStatus) -> String {
     let time = |ms| format_duration(Duration::from_millis(ms));
     format!(
-        "{} open, {} waiting, backlog {}, {} files; connect {}, idle {}, queue {}, {} retries",
+        "{} open, {} waiting, backlog {}; {} files, enough for {} open; connect {}, idle {}, \
+         queue {}; {} retries",
         grouped(limits.connections),
         grouped(limits.queue),
         grouped(limits.backlog),
         grouped(limits.files),
+        grouped(limits.connections_by_files),
         time(limits.connect_timeout_ms),
         time(limits.idle_timeout_ms),
         time(limits.queue_timeout_ms),

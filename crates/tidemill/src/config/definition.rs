@@ -221,19 +221,22 @@ impl<T> Kind<T> {
 
 /// Returns the name nearest to `wrong`, if one is near enough to be meant.
 ///
-/// Near enough is a Damerau-Levenshtein distance of at most a third of the longer name, at least 1;
-/// the whole of one name at the start of the other is near as well (`timeout`, `timeouts`).
+/// Near enough is a Damerau-Levenshtein distance of at most a third of the longer name, at least
+/// 1, or the same beginning over two thirds of the known name or the whole of the wrong one
+/// (`timeout`, `timeouts`; `proxies`, `proxy`), at least 4 characters.
 pub(crate) fn nearest<'a>(
     wrong: &str,
     names: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let lower = wrong.to_lowercase().replace('_', "-");
+    let plain = |name: &str| name.to_lowercase().replace('_', "-");
+    let wrong = plain(wrong);
     let measured = names.into_iter().filter_map(|name| {
-        let plain = name.to_lowercase().replace('_', "-");
-        let distance = strsim::damerau_levenshtein(&lower, &plain);
-        let allowed = (lower.chars().count().max(plain.chars().count()) / 3).max(1);
-        let begins = lower.len() >= 4 && (plain.starts_with(&lower) || lower.starts_with(&plain));
-        (distance <= allowed || begins).then_some((distance, name))
+        let known = plain(name);
+        let distance = strsim::damerau_levenshtein(&wrong, &known);
+        let length = wrong.chars().count().max(known.chars().count());
+        let shared = wrong.bytes().zip(known.bytes()).take_while(|(a, b)| a == b).count();
+        let begins = shared >= 4 && (shared * 3 >= known.len() * 2 || shared == wrong.len());
+        (distance <= (length / 3).max(1) || begins).then_some((distance, name))
     });
     measured.min_by_key(|(distance, _)| *distance).map(|(_, name)| name)
 }

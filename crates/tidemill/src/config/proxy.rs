@@ -476,8 +476,8 @@ static LIMITS: &[Key<ProxyDraft>] = &[
         name: "connections",
         presence: Presence::Default("1000000"),
         example: "10000",
-        doc: "Connections served at a time. Each takes two file descriptors; a limit that is \
-              written here must fit what the process may open.",
+        doc: "Connections served at a time. Each takes two file descriptors; any number but the \
+              default must fit what the process may open.",
         kind: Kind::Integer {
             min: 1,
             max: 100_000_000,

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use tidemill_proxy::core::settings::ProxySettings;
+use tidemill_proxy::core::settings::{Limits, ProxySettings};
 use tidemill_proxy::core::validate::{Segment, validate};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
@@ -297,7 +297,12 @@ impl Reader<'_> {
     /// Checks what no single value can tell: between keys, between proxies, against the machine.
     fn check(&mut self, node: &NodeSettings, proxies: &[ProxySettings], machine: &Machine<'_>) {
         for problem in validate(proxies) {
-            let at = self.at(&path(&problem.place));
+            let place = path(&problem.place);
+            // What a proxy needs and has not was missed before.
+            if problem.place.len() == 3 && !self.positions.contains_key(&place) {
+                continue;
+            }
+            let at = self.at(&place);
             if !self.findings.any_within(&at) {
                 let (what, right) =
                     problem.what.split_once(": ").unwrap_or((&problem.what, "correct it"));
@@ -310,10 +315,12 @@ impl Reader<'_> {
                 let what = format!("the node itself listens on {}", proxy.listen);
                 self.findings.push(&at, what, "choose another port here or in `node.listen`");
             }
-            let limit = format!("proxy[{index}].limits.connections");
-            if let Some(at) = self.positions.get(&limit).cloned()
-                && let Some(excess) = machine.excess(proxy.limits.connections)
+            // The default is an upper bound that nobody asked for.
+            let connections = proxy.limits.connections;
+            if connections != Limits::default().connections
+                && let Some(excess) = machine.excess(connections)
             {
+                let at = self.at(&format!("proxy[{index}].limits.connections"));
                 self.findings.push(&at, excess.what, excess.right);
             }
         }

@@ -1,0 +1,190 @@
+//! `openapi.json` says what the server does: its paths, its methods, its schemas.
+
+use serde_json::Value;
+use testkit::Node;
+use testkit::http::{Response, request};
+
+use crate::echo_node;
+
+/// Sends a request with the token.
+fn ask(node: &Node, method: &str, path: &str, body: &str) -> Response {
+    let token = std::fs::read_to_string(node.data_dir().join("token")).expect("a token");
+    let bearer = format!("Bearer {}", token.trim());
+    let headers = [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+    request(node.address(), method, path, &headers, body)
+}
+
+fn document(node: &Node) -> Value {
+    let response = ask(node, "GET", "/api/v1/openapi.json", "");
+    assert_eq!(response.status, 200);
+    serde_json::from_str(&response.body).expect("the description is JSON")
+}
+
+/// Returns every operation: method, path, and what is said of it.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
+    let paths = document["paths"].as_object().expect("there are paths");
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let item = item.as_object().expect("an item is an object").iter();
+        let methods = item.filter(|(key, _)| *key != "parameters");
+        methods.map(move |(method, said)| (method.to_uppercase(), path.clone(), said.clone()))
+    });
+    operations.collect()
+}
+
+/// Holds a value against a schema of the kinds that the description uses.
+fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let target = document.pointer(reference.trim_start_matches('#'));
+        return misfit(document, target.unwrap_or_else(|| panic!("{reference}")), value, at);
+    }
+    let types = match &schema["type"] {
+        Value::String(one) => vec![one.as_str()],
+        Value::Array(some) => some.iter().filter_map(Value::as_str).collect(),
+        _ => return Some(format!("{at}: the schema has no type")),
+    };
+    let is = |wanted: &str| match wanted {
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        _ => false,
+    };
+    if !types.iter().any(|wanted| is(wanted)) {
+        return Some(format!("{at}: {value} is none of {types:?}"));
+    }
+    if let Some(some) = schema["enum"].as_array()
+        && !some.contains(value)
+    {
+        return Some(format!("{at}: {value} is none of {some:?}"));
+    }
+    if let Some(items) = value.as_array() {
+        let mut items = items.iter().enumerate();
+        return items
+            .find_map(|(i, item)| misfit(document, &schema["items"], item, &format!("{at}[{i}]")));
+    }
+    let object = value.as_object()?;
+    let known = schema["properties"].as_object();
+    let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for key in required {
+        if !object.contains_key(key) {
+            return Some(format!("{at}: {key} is missing"));
+        }
+    }
+    object.iter().find_map(|(key, value)| {
+        let at = format!("{at}.{key}");
+        match (known.and_then(|known| known.get(key)), &schema["additionalProperties"]) {
+            (Some(schema), _) => misfit(document, schema, value, &at),
+            (None, Value::Bool(false)) => Some(format!("{at} is not described")),
+            (None, Value::Object(_)) => {
+                misfit(document, &schema["additionalProperties"], value, &at)
+            }
+            (None, _) => None,
+        }
+    })
+}
+
+#[test]
+fn every_path_takes_exactly_the_methods_described() {
+    let (node, _peer) = echo_node("");
+    let document = document(&node);
+    for path in document["paths"].as_object().expect("there are paths").keys() {
+        let mut described: Vec<_> = operations(&document)
+            .into_iter()
+            .filter(|(_, of, _)| of == path)
+            .map(|(method, ..)| method)
+            .collect();
+        if described.contains(&"GET".to_owned()) {
+            described.push("HEAD".to_owned()); // as any GET (RFC 9110, 9.3.2)
+        }
+        let refused = ask(&node, "DELETE", path, "");
+        assert_eq!(refused.status, 405, "{path}");
+        assert_eq!(refused.header("allow"), Some(described.join(",").as_str()), "{path}");
+    }
+}
+
+#[test]
+fn every_answer_fits_its_schema() {
+    let (node, peer) = echo_node("");
+    let document = document(&node);
+    let backend = peer.address();
+    let fill =
+        |path: &str| path.replace("{proxy}", "echo").replace("{backend}", &backend.to_string());
+    for (method, path, said) in operations(&document) {
+        let (query, body) = match path.as_str() {
+            "/api/v1/proxies/{proxy}/explain" => ("?from=192.0.2.7", ""),
+            "/api/v1/proxies/{proxy}/backends/{backend}" => ("", "{\"state\":\"draining\"}"),
+            _ => ("", ""),
+        };
+        let response = ask(&node, &method, &(fill(&path) + query), body);
+        assert_eq!(response.status, 200, "{method} {path}: {}", response.body);
+        let content = &said["responses"]["200"]["content"];
+        let content_type = response.header("content-type").unwrap_or_default();
+        let media_type = content_type.split(';').next().unwrap_or_default();
+        assert!(content[media_type].is_object(), "{method} {path} answers {media_type}");
+        if media_type == "application/json" {
+            let value = serde_json::from_str(&response.body).expect("JSON");
+            let schema = &content[media_type]["schema"];
+            assert_eq!(misfit(&document, schema, &value, &path), None);
+        }
+    }
+}
+
+#[test]
+fn every_refusal_is_one_that_is_described() {
+    let (node, _peer) = echo_node("");
+    let document = document(&node);
+    let cases = [
+        ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/nobody", "", 404),
+        ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/%ff", "", 400),
+        ("GET", "/api/v1/proxies/{proxy}/explain", "/api/v1/proxies/echo/explain", "", 400),
+        ("GET", "/api/v1/proxies/{proxy}/explain", "/api/v1/proxies/echo/explain?from=x", "", 400),
+        ("GET", "/api/v1/proxies/{proxy}/explain", "/api/v1/proxies/no/explain?from=::1", "", 404),
+        (
+            "PATCH",
+            "/api/v1/proxies/{proxy}/backends/{backend}",
+            "/api/v1/proxies/echo/backends/nobody",
+            "{\"weight\":1}",
+            404,
+        ),
+        (
+            "PATCH",
+            "/api/v1/proxies/{proxy}/backends/{backend}",
+            "/api/v1/proxies/echo/backends/nobody",
+            "[]",
+            422,
+        ),
+    ];
+    for (method, path, asked, body, status) in cases {
+        let response = ask(&node, method, asked, body);
+        assert_eq!(response.status, status, "{method} {asked}: {}", response.body);
+        let said = &document["paths"][path][method.to_lowercase()]["responses"];
+        let said = &said[status.to_string()];
+        let said = match said["$ref"].as_str() {
+            Some(reference) => document.pointer(&reference[1..]).expect("the reference is good"),
+            None => said,
+        };
+        let schema = &said["content"]["application/problem+json"]["schema"];
+        assert!(schema.is_object(), "{method} {path} does not tell of {status}");
+        let value = serde_json::from_str(&response.body).expect("a problem is JSON");
+        assert_eq!(misfit(&document, schema, &value, asked), None);
+    }
+}
+
+/// The check itself can fail.
+#[test]
+fn a_wrong_answer_does_not_fit() {
+    let document: Value = serde_json::json!({});
+    let schema = serde_json::json!({
+        "type": "object", "required": ["a"], "additionalProperties": false,
+        "properties": { "a": { "type": "integer" }, "b": { "type": "array", "items": { "type": "string" } } },
+    });
+    let fits = |value: Value| misfit(&document, &schema, &value, "").is_none();
+    assert!(fits(serde_json::json!({ "a": 1, "b": ["x"] })));
+    assert!(!fits(serde_json::json!({ "b": [] })));
+    assert!(!fits(serde_json::json!({ "a": "1" })));
+    assert!(!fits(serde_json::json!({ "a": 1, "b": [1] })));
+    assert!(!fits(serde_json::json!({ "a": 1, "c": 1 })));
+}
