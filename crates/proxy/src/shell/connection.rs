@@ -142,7 +142,8 @@ impl Service {
             let timeout = snapshot.settings.timeouts.connect;
             let (timers, signals) = (self.worker.timers(), registered.signals());
             failure = match dial(backend.address, first, timeout, timers, signals).await {
-                Ok(stream) => {
+                Ok((stream, sent)) => {
+                    self.proxy.instruments.upstream_bytes.add(sent as u64);
                     let now = clock::now();
                     backend.connected(now, now - start);
                     self.proxy.recovered();

@@ -35,7 +35,8 @@ pub(crate) enum DialError {
     Closed(Signal),
 }
 
-/// Connects to `address` and sends what it can of `first`.
+/// Connects to `address` and sends what it can of `first`; returns the stream and how many bytes
+/// that were.
 ///
 /// # Errors
 ///
@@ -47,7 +48,7 @@ pub(crate) async fn dial(
     timeout: Duration,
     timers: &Timers,
     signals: &Arc<Signals>,
-) -> Result<TcpStream, DialError> {
+) -> Result<(TcpStream, usize), DialError> {
     let socket = open(address, first.is_some()).map_err(DialError::Us)?;
     let established = match rustix::net::connect(&socket, &address) {
         Ok(()) => true,
@@ -56,10 +57,10 @@ pub(crate) async fn dial(
     };
     let sent = send_first(&socket, first).map_err(blame)?;
     let stream = into_stream(socket).map_err(DialError::Us)?;
-    if !established && !sent {
+    if !established && sent == 0 {
         wait_until_connected(&stream, timeout, timers, signals).await?;
     }
-    Ok(stream)
+    Ok((stream, sent))
 }
 
 fn open(address: SocketAddr, has_first: bool) -> io::Result<OwnedFd> {
@@ -73,18 +74,18 @@ fn open(address: SocketAddr, has_first: bool) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Sends the first bytes where the connection stands already; true when it took some.
-fn send_first(socket: &OwnedFd, first: &mut Option<Buffer>) -> Result<bool, Errno> {
-    let Some(buffer) = first else { return Ok(false) };
+/// Sends the first bytes where the connection stands already, and returns how many it took.
+fn send_first(socket: &OwnedFd, first: &mut Option<Buffer>) -> Result<usize, Errno> {
+    let Some(buffer) = first else { return Ok(0) };
     match rustix::net::send(socket, buffer.pending(), SendFlags::NOSIGNAL) {
         Ok(count) => {
             buffer.consume(count);
             if buffer.pending().is_empty() {
                 *first = None;
             }
-            Ok(true)
+            Ok(count)
         }
-        Err(Errno::AGAIN | Errno::NOTCONN) => Ok(false),
+        Err(Errno::AGAIN | Errno::NOTCONN) => Ok(0),
         Err(errno) => Err(errno),
     }
 }

@@ -11,7 +11,7 @@ use tidemill_proxy::core::settings::{
     AllDown, BackendSettings, HealthSettings, OnDown, Policy, Probe, ProxySettings,
 };
 
-use crate::{Fixture, SOON, backend, proxy, quick_health};
+use crate::{Fixture, SOON, backend, end_of_connect, proxy, quick_health};
 
 /// Asks which of the peers answers, by the banner.
 fn who_answers(address: SocketAddr) -> Vec<u8> {
@@ -35,8 +35,7 @@ fn a_refused_connection_is_retried_on_another_backend() {
 fn without_retries_a_refused_connection_is_reset_as_connect_failed() {
     let fixture =
         Fixture::new([ProxySettings { retries: 0, ..proxy(&[free_address(), free_address()]) }]);
-    let client = connect(fixture.address("p"));
-    assert_eq!(read_to_end(&client), (vec![], End::Reset));
+    assert_eq!(end_of_connect(fixture.address("p")), End::Reset);
     let status =
         fixture.wait_for("the account", "p", |it| it.rejected_total["connect_failed"] == 1);
     let failures: u64 = status.backends.iter().map(|it| it.connect_failures_total).sum();
@@ -79,8 +78,7 @@ fn with_all_down_connections_are_reset_as_no_backend() {
     let health = HealthSettings { start_up: false, ..quick_health() };
     let settings = proxy(&[free_address()]);
     let fixture = Fixture::new([ProxySettings { health: Some(health), ..settings }]);
-    let client = connect(fixture.address("p"));
-    assert_eq!(read_to_end(&client), (vec![], End::Reset));
+    assert_eq!(end_of_connect(fixture.address("p")), End::Reset);
     fixture.wait_for("the account", "p", |status| status.rejected_total["no_backend"] == 1);
 }
 

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::time::Duration;
 
 use testkit::TcpPeer;
-use testkit::client::{End, connect, read_exactly, read_to_end};
+use testkit::client::{End, connect, read_exactly};
 use tidemill_proxy::core::settings::{Limits, ProxySettings, Timeouts};
 
-use crate::{Fixture, proxy};
+use crate::{Fixture, end_of_connect, proxy};
 
 fn limited(peer: &TcpPeer, connections: u32, queue: u32, wait: Duration) -> Fixture {
     let limits = Limits { connections, queue, ..Limits::default() };
@@ -39,8 +39,7 @@ fn a_connection_past_the_queue_is_reset_as_queue_full() {
     fixture.wait_for("the first", "p", |status| status.connections == 1);
     let _second = connect(fixture.address("p"));
     fixture.wait_for("the second", "p", |status| status.waiting == 1);
-    let third = connect(fixture.address("p"));
-    assert_eq!(read_to_end(&third), (vec![], End::Reset));
+    assert_eq!(end_of_connect(fixture.address("p")), End::Reset);
     fixture.wait_for("the account", "p", |status| status.rejected_total["queue_full"] == 1);
 }
 
@@ -50,8 +49,7 @@ fn a_connection_that_waits_too_long_is_reset_as_queue_timeout() {
     let fixture = limited(&peer, 1, 1, Duration::from_millis(50));
     let _first = connect(fixture.address("p"));
     fixture.wait_for("the first", "p", |status| status.connections == 1);
-    let second = connect(fixture.address("p"));
-    assert_eq!(read_to_end(&second), (vec![], End::Reset));
+    assert_eq!(end_of_connect(fixture.address("p")), End::Reset);
     let status = fixture.wait_for("the account", "p", |it| it.rejected_total["queue_timeout"] == 1);
     assert_eq!(status.waiting, 0);
 }

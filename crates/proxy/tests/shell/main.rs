@@ -6,10 +6,12 @@ mod listening;
 mod relaying;
 mod reloading;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use testkit::client::{End, read_to_end, try_connect};
 use testkit::wait_for;
 use tidemill_metrics::{Options, Registry};
 use tidemill_proxy::core::settings::{BackendSettings, HealthSettings, ProxySettings};
@@ -103,4 +105,17 @@ fn quick_health() -> HealthSettings {
 
 fn backend(status: &ProxyStatus, address: SocketAddr) -> &BackendStatus {
     status.backends.iter().find(|backend| backend.address == address).expect("it is configured")
+}
+
+/// Connects and says how the connection ended; a reset may already meet the connect.
+fn end_of_connect(address: SocketAddr) -> End {
+    match try_connect(address) {
+        Ok(client) => {
+            let (bytes, end) = read_to_end(&client);
+            assert_eq!(bytes, [], "nobody had anything to say");
+            end
+        }
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Reset,
+        Err(error) => panic!("cannot connect to {address}: {error}"),
+    }
 }
