@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 
 use super::gate::Gate;
 use super::instruments::{BackendInstruments, ProxyInstruments};
-use crate::core::balance::{Fleet, Load, Maglev, backend_id};
+use crate::core::balance::{Fleet, Load, Maglev, WEIGHT_ONE, backend_id};
 use crate::core::ewma::Ewma;
 use crate::core::settings::{AllDown, BackendSettings, Policy, ProxySettings};
 use crate::core::slow_start;
@@ -93,17 +93,12 @@ impl Snapshot {
         View { snapshot: self, now, tried, fail_open }
     }
 
+    /// Fills the table from weights alone: the clients of a backend that is down are spread over
+    /// the others, nobody else moves, and nodes that see health differently agree on the table.
     fn fill_table(&self) -> Maglev {
-        let none_up = !self.backends.iter().any(|backend| backend.serves());
-        let fail_open = none_up && self.settings.all_down == AllDown::FailOpen;
-        let weights: Vec<(u64, u32)> = self
-            .backends
-            .iter()
-            .map(|backend| {
-                let eligible = backend.is_eligible(fail_open);
-                (backend.id, if eligible { u32::from(backend.weight()) } else { 0 })
-            })
-            .collect();
+        let weight = |backend: &Backend| u32::from(backend.weight()) * WEIGHT_ONE;
+        let weights: Vec<_> =
+            self.backends.iter().map(|backend| (backend.id, weight(backend))).collect();
         Maglev::new(&weights)
     }
 }
@@ -128,17 +123,19 @@ impl Fleet for View<'_> {
 
     fn load(&self, index: usize) -> Load {
         let backend = &self.snapshot.backends[index];
-        let settings = &self.snapshot.settings;
-        let weight = if self.tried.contains(&index) || !backend.is_eligible(self.fail_open) {
-            0
-        } else {
-            backend.effective_weight(settings.slow_start, self.now)
-        };
-        let ewma_us = match settings.balance {
+        let ewma_us = match self.snapshot.settings.balance {
             Policy::P2cEwma => backend.ewma_us(self.now),
             _ => 0,
         };
-        Load { weight, connections: backend.connections(), ewma_us }
+        Load { weight: self.weight(index), connections: backend.connections(), ewma_us }
+    }
+
+    fn weight(&self, index: usize) -> u32 {
+        let backend = &self.snapshot.backends[index];
+        if self.tried.contains(&index) || !backend.is_eligible(self.fail_open) {
+            return 0;
+        }
+        backend.effective_weight(self.snapshot.settings.slow_start, self.now)
     }
 }
 
@@ -149,7 +146,6 @@ pub(crate) struct Backend {
     pub(crate) key: u64,
     /// Names the address in hashes; equal on every node.
     pub(crate) id: u64,
-    pub(crate) name: String,
     pub(crate) address: SocketAddr,
     pub(crate) instruments: BackendInstruments,
     weight: AtomicU16,
@@ -164,6 +160,7 @@ pub(crate) struct Backend {
 
 #[derive(Debug)]
 struct Changing {
+    name: String,
     connect_time: Ewma,
     health_since: Instant,
     last_probe: Option<String>,
@@ -182,7 +179,6 @@ impl Backend {
         Arc::new(Self {
             key: NEXT_KEY.fetch_add(1, Ordering::Relaxed),
             id: backend_id(settings.address),
-            name: settings.name.clone(),
             address: settings.address,
             instruments,
             weight: AtomicU16::new(settings.weight),
@@ -192,11 +188,17 @@ impl Backend {
             ramp_start: AtomicU64::new(if warm { WARM } else { 0 }),
             born: now,
             changing: Mutex::new(Changing {
+                name: settings.name.clone(),
                 connect_time: Ewma::default(),
                 health_since: now,
                 last_probe: None,
             }),
         })
+    }
+
+    /// Returns what the operator calls it.
+    pub(crate) fn name(&self) -> String {
+        self.changing().name.clone()
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
@@ -240,6 +242,11 @@ impl Backend {
         self.instruments.connections_total.inc();
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.changing().connect_time.observe(self.age_us(now), took_us);
+    }
+
+    /// Takes note of what the operator calls it now.
+    pub(crate) fn rename(&self, name: &str) {
+        name.clone_into(&mut self.changing().name);
     }
 
     /// Changes the weight in force.

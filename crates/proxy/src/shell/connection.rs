@@ -150,12 +150,12 @@ impl Service {
                     return Ok(Link { stream, _lease: lease });
                 }
                 Err(DialError::Upstream(error)) => {
-                    tracing::debug!("proxy {}: {}: {error}", self.proxy.name, backend.name);
+                    tracing::debug!("proxy {}: {}: {error}", self.proxy.name, backend.address);
                     backend.instruments.connect_failures.inc();
                     Reject::ConnectFailed
                 }
                 Err(DialError::Timeout) => {
-                    tracing::debug!("proxy {}: {}: no answer", self.proxy.name, backend.name);
+                    tracing::debug!("proxy {}: {}: no answer", self.proxy.name, backend.address);
                     backend.instruments.connect_failures.inc();
                     Reject::ConnectFailed
                 }

@@ -366,7 +366,8 @@ impl Inner {
                     BackendCommand::Weight(weight) => backend.reweigh(weight),
                 }
             }
-            if !backends.is_empty() {
+            // A Maglev table is made of the weights.
+            if matches!(command, BackendCommand::Weight(_)) && !backends.is_empty() {
                 running.publish();
             }
             count += backends.len();
@@ -388,13 +389,12 @@ impl Inner {
         {
             let proxies = self.proxies();
             let Some(running) = proxies.get(proxy) else { return };
-            running.publish();
             match transition {
                 Transition::Up => {
-                    tracing::info!("proxy {proxy}: backend {} is up: {outcome}", backend.name);
+                    tracing::info!("proxy {proxy}: backend {} is up: {outcome}", backend.name());
                 }
                 Transition::Down => {
-                    tracing::warn!("proxy {proxy}: backend {} is down: {outcome}", backend.name);
+                    tracing::warn!("proxy {proxy}: backend {} is down: {outcome}", backend.name());
                     if running.settings.on_down == OnDown::Close {
                         orders.close(Whose::Backend(backend.key), Signal::BackendDown, None);
                     }

@@ -55,13 +55,7 @@ pub(crate) fn explain(snapshot: &Snapshot, from: SocketAddr, now: Instant) -> Ex
     };
     let candidates = snapshot.backends.iter().zip(&shares).map(|(backend, share)| {
         let (eligible, why) = standing(backend, fleet.fail_open, now);
-        Candidate {
-            name: backend.name.clone(),
-            address: backend.address,
-            eligible,
-            share: *share,
-            why,
-        }
+        Candidate { name: backend.name(), address: backend.address, eligible, share: *share, why }
     });
     Explanation {
         proxy: settings.name.clone(),

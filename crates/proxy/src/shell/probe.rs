@@ -52,7 +52,7 @@ async fn probe(backend: &Backend, settings: &HealthSettings) -> io::Result<()> {
         match &settings.probe {
             Probe::Tcp => Ok(()),
             Probe::Http { path, host, status } => {
-                let host = host.as_deref().unwrap_or(&backend.name);
+                let host = host.clone().unwrap_or_else(|| backend.name());
                 let request = format!(
                     "GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: tidemill\r\n\
                      Accept: */*\r\nConnection: close\r\n\r\n"

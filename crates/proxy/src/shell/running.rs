@@ -104,6 +104,7 @@ impl Running {
             if was.is_some_and(|was| was.weight != wanted.weight) {
                 backend.reweigh(wanted.weight);
             }
+            backend.rename(&wanted.name);
             if settings.health.is_none() && !backend.is_healthy() {
                 backend.found(true, now);
             }
@@ -125,10 +126,10 @@ impl Running {
         self.proxy.snapshot.store(Arc::new(snapshot));
     }
 
-    /// Returns the backends, also those that are leaving, of this name or address.
+    /// Returns the backends of this name or address.
     pub(crate) fn backends_called(&self, name: &str) -> Vec<Arc<Backend>> {
         let called =
-            |backend: &&Arc<Backend>| backend.name == name || backend.address.to_string() == name;
+            |backend: &&Arc<Backend>| backend.name() == name || backend.address.to_string() == name;
         self.backends.iter().filter(called).cloned().collect()
     }
 
@@ -173,7 +174,7 @@ fn limits_status(settings: &ProxySettings, (files, by_files): (u64, u64)) -> Lim
 fn backend_status(backend: &Backend, removed: bool, now: Instant) -> BackendStatus {
     let (since, last_probe) = backend.health();
     BackendStatus {
-        name: backend.name.clone(),
+        name: backend.name(),
         address: backend.address,
         weight: backend.weight(),
         healthy: backend.is_healthy(),
