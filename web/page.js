@@ -62,8 +62,8 @@ function card(current, proxy) {
   const bytes = (direction) => perSecond(
     rate(current, "tidemill_proxy_bytes_total", { proxy, direction }), formatBytes);
   const facts = element("dl", {}, [
-    fact("open connections", format(sum(current, "tidemill_proxy_connections", { proxy }))),
-    fact("new connections", perSecond(accepted, format)),
+    fact("open", format(sum(current, "tidemill_proxy_connections", { proxy }))),
+    fact("new", perSecond(accepted, format)),
     fact("from clients", bytes("upstream")),
     fact("to clients", bytes("downstream")),
     fact("rejected", format(rejected), rejected > 0 ? "bad" : ""),
@@ -74,11 +74,12 @@ function card(current, proxy) {
 }
 
 function backends(current, proxy) {
-  const heads = ["backend", "open", "new", "connect p99", "failed"];
+  const heads = ["backend", "open", "new", "p99", "failed"];
   const rows = select(current, "tidemill_proxy_backend_up", { proxy }).map((sample) => {
     const labels = { proxy, backend: sample.labels.backend };
     const isUp = sample.value === 1;
-    const state = element("span", { class: isUp ? "up" : "down" }, [isUp ? "▲ up " : "▼ down "]);
+    const word = element("span", { class: "word" }, [isUp ? "up " : "down "]);
+    const state = element("span", { class: isUp ? "up" : "down" }, [isUp ? "▲ " : "▼ ", word]);
     const cells = [
       format(sum(current, "tidemill_proxy_backend_connections", labels)),
       perSecond(rate(current, "tidemill_proxy_backend_connections_total", labels), format),
@@ -87,7 +88,10 @@ function backends(current, proxy) {
     ].map((text) => element("td", {}, [text]));
     return element("tr", {}, [element("td", {}, [state, labels.backend]), ...cells]);
   });
-  const head = element("tr", {}, heads.map((text) => element("th", { scope: "col" }, [text])));
+  const head = element("tr", {}, heads.map((text) => {
+    const title = text === "p99" ? "99th percentile of the time to connect" : "";
+    return element("th", { scope: "col", title }, [text]);
+  }));
   const table = element("table", {}, [element("thead", {}, [head]), element("tbody", {}, rows)]);
   return element("div", { class: "wide" }, [table]);
 }

@@ -1,8 +1,8 @@
 //! Asks a running node: finds it, sends one request, returns the JSON answer.
 //!
 //! The node is found through `addresses.json` and `token` in the configuration's `data_dir`, or
-//! named with `--node` and the token in `TIDEMILL_TOKEN`. One connection for each request; an answer
-//! has to come within [`ANSWER_MAX`] and stay under [`ANSWER_BYTES_MAX`].
+//! named with `--node` and the token in `TIDEMILL_TOKEN`. One connection for each request; an
+//! answer has to come within [`ANSWER_MAX`] and stay under [`ANSWER_BYTES_MAX`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The commands: one definition from which parsing, help, man pages and completions come.
 //!
-//! Each command is a module with its flags and a `run`. A command returns a [`Failure`] or nothing;
+//! Each command is a module with its flags and a `run`. A command returns a failure or nothing;
 //! only [`run`] turns that into a message and an exit code:
 //!
 //! | code | meaning |

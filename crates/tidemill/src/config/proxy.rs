@@ -157,7 +157,8 @@ pub(super) static PROXY: Section<ProxyDraft> = Section {
             name: "slow_start",
             presence: Presence::Default("\"0s\""),
             example: "\"10s\"",
-            doc: "How long a backend that came up takes to reach its full weight; \"0s\" is at once.",
+            doc: "How long a backend that came up takes to reach its full weight; \"0s\" is at \
+                  once.",
             kind: Kind::Duration {
                 min: Duration::ZERO,
                 max: HOUR,

@@ -1,7 +1,7 @@
 //! `/api/v1/openapi.json`: the API's description (OpenAPI 3.1).
 //!
-//! Written by hand in `openapi.json` beside this file. Tests hold it against the routes, and what the
-//! server answers against its schemas.
+//! Written by hand in `openapi.json` beside this file. Tests hold it against the routes, and what
+//! the server answers against its schemas.
 
 use axum::Json;
 use serde_json::Value;

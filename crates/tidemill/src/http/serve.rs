@@ -1,8 +1,8 @@
 //! Accepts connections for the API and serves HTTP/1.1 on them, all within bounds.
 //!
 //! At most [`CONNECTIONS_MAX`] at a time (further ones wait in the kernel), a request's head within
-//! [`HEAD_MAX`] and [`HEAD_BYTES_MAX`], and no connection older than [`CONNECTION_MAX`]: a client that
-//! sends or reads slowly holds one of the places for that long at most.
+//! [`HEAD_MAX`] and [`HEAD_BYTES_MAX`], and no connection older than [`CONNECTION_MAX`]: a client
+//! that sends or reads slowly holds one of the places for that long at most.
 
 use std::io;
 use std::net::SocketAddr;

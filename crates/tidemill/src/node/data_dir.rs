@@ -79,8 +79,8 @@ impl DataDir {
     pub(super) fn create_and_lock(&self) -> Result<Lock, Failure> {
         let unusable = |error| self.failure("use", &self.path, &error);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
-        fs::set_permissions(&self.path, Permissions::from_mode(0o700)).map_err(unusable)?;
-        let path = self.path.join("lock");
+        self.make_private()?;
+        let path = self.path.join(LOCK);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -168,6 +168,26 @@ impl DataDir {
         }
     }
 
+    /// Takes the folder away from others, unless it may be somebody else's: an existing one has to
+    /// be empty or a node's.
+    fn make_private(&self) -> Result<(), Failure> {
+        let unusable = |error| self.failure("use", &self.path, &error);
+        let mode = fs::metadata(&self.path).map_err(unusable)?.permissions().mode() & 0o777;
+        if mode & 0o077 == 0 {
+            return Ok(());
+        }
+        let is_ours = self.path.join(LOCK).exists()
+            || fs::read_dir(&self.path).map_err(unusable)?.next().is_none();
+        if !is_ours {
+            return Err(Failure::outside(format!(
+                "{0} is open to others (mode {mode:03o}) and holds what is not ours; choose another \
+                 node.data_dir, or `chmod 700 {0}`",
+                self.path.display()
+            )));
+        }
+        fs::set_permissions(&self.path, Permissions::from_mode(0o700)).map_err(unusable)
+    }
+
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {
         let path = self.path.join(name);
         let mut text = String::new();
@@ -218,6 +238,8 @@ impl DataDir {
         ))
     }
 }
+
+const LOCK: &str = "lock";
 
 const TOKEN: &str = "token";
 

@@ -218,6 +218,8 @@ fn a_proxy_needs_no_file_and_leaves_none() {
     let proxy = &status["items"][0];
     assert_eq!((&proxy["name"], &proxy["balance"]), (&"proxy".into(), &"least-connections".into()));
     assert_eq!(proxy["backends"][0]["weight"], 3);
+    node.hang_up();
+    node.process().wait_for_line("SIGHUP: this node has no file to read again", SOON);
     assert_eq!(node.terminate(SOON).code(), Some(0));
     assert!(fs::read_dir(&home).expect("the folder").next().is_none(), "a file was left behind");
 }

@@ -56,12 +56,25 @@ fn a_token_that_others_could_read_is_made_private_and_kept() {
     let folder = tidemill.folder().join(".local/state/tidemill");
     fs::create_dir_all(&folder).expect("a folder");
     let token = "0123456789abcdef".repeat(4);
+    fs::write(folder.join("lock"), "").expect("a lock of an earlier node");
     fs::write(folder.join("token"), format!("{token}\n")).expect("a token");
     fs::set_permissions(folder.join("token"), fs::Permissions::from_mode(0o644)).expect("a mode");
     let node = tidemill.start();
     assert_eq!((mode(&folder), mode(&folder.join("token"))), (0o700, 0o600));
     assert_eq!(node.get("/api/v1/proxies").status, 200);
     assert_eq!(fs::read_to_string(folder.join("token")).expect("a token").trim(), token);
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let tidemill = tidemill().config(&config("").replace("0\"\n", "0\"\ndata_dir = \"mine\"\n"));
+    let folder = tidemill.folder().join("mine");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("photo"), "").expect("a file");
+    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let finished = tidemill.run(SOON);
+    fails(&finished, 3, "mine is open to others (mode 755) and holds what is not ours");
+    assert_eq!(mode(&folder), 0o755);
 }
 
 #[test]
