@@ -98,4 +98,4 @@ usage: cargo xtask COMMAND
                    ours and others in turn, as a table and in target/compare/AREA.json
                    --record also keeps the run in bench/runs and docs/benchmarks.md
                    areas: proxy (targets direct, haproxy, nginx, tidemill;
-                   cases redis, http, bulk, idle)";
+                   cases redis, http, bulk, idle, connections)";

@@ -2,8 +2,8 @@
 //!
 //! A process that has ended answers nothing and costs nothing; that is never an error here.
 
-use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 /// Returns the processes that descend from `pid`, children before their own children.
@@ -51,10 +51,14 @@ pub(crate) fn name(pid: u32) -> Option<String> {
     Some(name.trim().to_owned())
 }
 
-/// Returns the TCP ports on which some IPv4 socket listens.
-pub(crate) fn listening_ports() -> BTreeSet<u16> {
-    let table = fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-    table.lines().skip(1).filter_map(listening_port).collect()
+/// Returns true when some IPv4 socket listens on `port`.
+///
+/// The kernel lists listeners first, and reading stops behind them: after a load the table may have
+/// a hundred thousand lines.
+pub(crate) fn is_listening(port: u16) -> bool {
+    let Ok(table) = fs::File::open("/proc/net/tcp") else { return false };
+    let lines = BufReader::new(table).lines().skip(1).map_while(Result::ok);
+    lines.map_while(|line| listening_port(&line)).any(|listening| listening == port)
 }
 
 /// Returns how many TCP sockets wait out their last minute (TIME_WAIT).
@@ -111,6 +115,15 @@ mod tests {
         let talks = "   1: 0100007F:1F91 0100007F:1F90 01 00000000:00000000 00:00000000";
         assert_eq!(listening_port(listens), Some(8080));
         assert_eq!(listening_port(talks), None);
+    }
+
+    #[test]
+    fn a_listener_is_seen_while_it_is_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("it is bound").port();
+        assert!(is_listening(port));
+        drop(listener);
+        assert!(!is_listening(port));
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod report;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::cargo::Workspace;
 use crate::error::{Context, Error, Result};
 use report::Report;
@@ -85,9 +87,14 @@ pub(crate) fn run(root: &Path, area: &str, options: &Options) -> Result<bool> {
     fs::create_dir_all(&results).context(|| format!("cannot create {}", results.display()))?;
     let report = measure(root, &workspace, options)?;
     print!("{}", report.tables());
-    let path = results.join(format!("{area}.json"));
-    let json = serde_json::to_string_pretty(&report.rows()).expect("plain values");
-    fs::write(&path, json + "\n").context(|| format!("cannot write {}", path.display()))?;
+    for (name, value) in [
+        (format!("{area}.json"), Value::Array(report.rows())),
+        (format!("{area}.raw.json"), report.raw()),
+    ] {
+        let path = results.join(name);
+        let json = serde_json::to_string_pretty(&value).expect("plain values");
+        fs::write(&path, json + "\n").context(|| format!("cannot write {}", path.display()))?;
+    }
     if options.record {
         record::keep(root, area, &report)?;
     }
