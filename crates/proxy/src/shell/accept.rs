@@ -72,22 +72,24 @@ pub(crate) async fn accept(
 
 fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
     let descriptors = service.worker.descriptors();
+    let proxy = &service.proxy;
     for _ in 0..BATCH {
         let Some(reservation) = descriptors.reserve() else {
-            service.proxy.starve(&format_args!(
-                "accepting pauses: all {} connections that {} open files allow are in use; raise \
-                 `ulimit -n` (systemd: LimitNOFILE)",
-                descriptors.connections_max(),
-                descriptors.files(),
-            ));
+            let (max, files) = (descriptors.connections_max(), descriptors.files());
+            let what = format_args!(
+                "accepting pauses: all {max} connections that {files} open files allow are in \
+                 use; raise `ulimit -n` (systemd: LimitNOFILE)"
+            );
+            proxy.accepting.begin(&proxy.name, &what);
             return Batch::Short;
         };
         match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, address)) => {
+                proxy.accepting.end(&proxy.name, "accepting again");
                 let address = address.and_then(|address| SocketAddr::try_from(address).ok());
                 // The kernel names the peer of every TCP connection it hands out.
                 let Some(address) = address else { continue };
-                let registered = service.worker.register(&service.proxy);
+                let registered = service.worker.register(proxy);
                 let client = Client { socket, address, reservation, registered };
                 tokio::spawn(Arc::clone(service).serve(client));
             }
@@ -108,7 +110,7 @@ fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
             ) => {}
             Err(errno) => {
                 let error = io::Error::from(errno);
-                service.proxy.starve(&format_args!("accepting pauses: {error}"));
+                proxy.accepting.begin(&proxy.name, &format_args!("accepting pauses: {error}"));
                 return Batch::Short;
             }
         }

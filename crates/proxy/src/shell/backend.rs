@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 
 use super::gate::Gate;
 use super::instruments::{BackendInstruments, ProxyInstruments};
+use super::shortage::Shortage;
 use crate::core::balance::{Fleet, Load, Maglev, WEIGHT_ONE, backend_id};
 use crate::core::ewma::Ewma;
 use crate::core::settings::{AllDown, BackendSettings, Policy, ProxySettings};
@@ -29,8 +30,10 @@ pub(crate) struct Proxy {
     pub(crate) gate: Arc<Gate>,
     pub(crate) instruments: ProxyInstruments,
     pub(crate) snapshot: ArcSwap<Snapshot>,
-    /// Set while we lack descriptors or ports, so that the log says so once.
-    starved: AtomicBool,
+    /// Whether there are descriptors to accept with.
+    pub(crate) accepting: Shortage,
+    /// Whether there are descriptors and ports to connect to backends with.
+    pub(crate) connecting: Shortage,
 }
 
 impl Proxy {
@@ -43,22 +46,9 @@ impl Proxy {
             gate: Gate::new(settings.limits.connections, settings.limits.queue),
             instruments,
             snapshot: ArcSwap::from_pointee(snapshot),
-            starved: AtomicBool::new(false),
+            accepting: Shortage::default(),
+            connecting: Shortage::default(),
         })
-    }
-
-    /// Says in the log, once until [`recovered`](Self::recovered), that something ran out.
-    pub(crate) fn starve(&self, what: &dyn std::fmt::Display) {
-        if !self.starved.swap(true, Ordering::Relaxed) {
-            tracing::warn!("proxy {}: {what}", self.name);
-        }
-    }
-
-    /// Says in the log that what ran out is there again.
-    pub(crate) fn recovered(&self) {
-        if self.starved.load(Ordering::Relaxed) && self.starved.swap(false, Ordering::Relaxed) {
-            tracing::info!("proxy {}: accepting again", self.name);
-        }
     }
 }
 

@@ -84,7 +84,8 @@ impl Service {
             Err(reject) => return refuse(&client, reject),
         };
         let client = TcpStream::from_std(client.into()).map_err(|error| {
-            self.proxy.starve(&format_args!("cannot watch a connection: {error}"));
+            let what = format_args!("cannot watch a connection: {error}");
+            self.proxy.connecting.begin(&self.proxy.name, &what);
             Reject::NoResources
         })?;
         let ends = Ends { client, upstream: link.stream, first, client_ended };
@@ -146,7 +147,7 @@ impl Service {
                     self.proxy.instruments.upstream_bytes.add(sent as u64);
                     let now = clock::now();
                     backend.connected(now, now - start);
-                    self.proxy.recovered();
+                    self.proxy.connecting.end(&self.proxy.name, "connecting to backends again");
                     return Ok(Link { stream, _lease: lease });
                 }
                 Err(DialError::Upstream(error)) => {
@@ -160,7 +161,8 @@ impl Service {
                     Reject::ConnectFailed
                 }
                 Err(DialError::Us(error)) => {
-                    self.proxy.starve(&format_args!("cannot connect to a backend: {error}"));
+                    let what = format_args!("cannot connect to a backend: {error}");
+                    self.proxy.connecting.begin(&self.proxy.name, &what);
                     Reject::NoResources
                 }
                 Err(DialError::Closed(Signal::BackendDown | Signal::Disabled)) => {

@@ -23,6 +23,7 @@ mod orders;
 mod probe;
 mod relay;
 mod running;
+mod shortage;
 mod signals;
 mod timers;
 mod watched;
