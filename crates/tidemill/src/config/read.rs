@@ -86,9 +86,9 @@ impl Reader<'_> {
                 self.section(&PROXY, key, value, |reader, place, table| {
                     let mut draft = ProxyDraft::new();
                     reader.table(PROXY.keys, table, place, &mut draft);
-                    for (key, what, right) in draft.probe_misfits() {
-                        let at = reader.at(&format!("{}.health.{key}", place.path));
-                        reader.findings.push(&at, what, right);
+                    for misfit in draft.health.misfits() {
+                        let at = reader.at(&format!("{}.health.{}", place.path, misfit.key));
+                        reader.findings.push(&at, misfit.what, misfit.right);
                     }
                     proxies.push(draft);
                 });
