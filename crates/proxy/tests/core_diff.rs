@@ -248,7 +248,8 @@ proptest! {
                 .copied()
                 .chain(change.backends_changed.iter().map(|backend| backend.new))
                 .collect();
-            let same = change.new.backends.iter().filter(|backend| change.old.backends.contains(backend));
+            let old = &change.old.backends;
+            let same = change.new.backends.iter().filter(|backend| old.contains(backend));
             for backend in same {
                 prop_assert!(!mentioned.contains(&backend));
             }

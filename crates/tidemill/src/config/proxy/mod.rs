@@ -2,8 +2,8 @@
 //!
 //! A [`ProxyDraft`] takes the values as they are read; [`ProxyDraft::settings`] turns it into the
 //! engine's settings once everything in it has been found good. Defaults are the engine's own: a
-//! key that is absent is a function that is not called. The keys of the tables inside a proxy are in
-//! `health.rs` and `bounds.rs`.
+//! key that is absent is a function that is not called. The keys of the tables inside a proxy are
+//! in `health.rs` and `bounds.rs`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
