@@ -219,11 +219,14 @@ impl Node {
                 read = reloader.read(must_differ) => read,
             };
             if let Some(config) = read
-                && reloader.apply(&config).await
+                && let Some(applied) = reloader.apply(&config).await
             {
                 self.config = reload::keep_until_restart(&self.config, config);
                 if let Err(failure) = self.write_addresses() {
                     tracing::error!("{}", failure.message());
+                }
+                if let Some(reloader) = &self.reloader {
+                    reloader.tell(&applied);
                 }
             }
         }

@@ -5,8 +5,8 @@
 //! also resolves names anew.
 
 use tidemill_metrics::{Counter, Registry};
-use tidemill_proxy::Engine;
 use tidemill_proxy::core::settings::ProxySettings;
+use tidemill_proxy::{Applied, Engine};
 
 use super::demo::with_demo;
 use super::watch::Watch;
@@ -105,14 +105,13 @@ impl Reloader {
         }
     }
 
-    /// Applies what was read; returns whether it holds now.
-    pub(super) async fn apply(&self, config: &Config) -> bool {
+    /// Applies what was read; returns what that changed, or nothing where it does not hold.
+    pub(super) async fn apply(&self, config: &Config) -> Option<Applied> {
         let path = self.source.path().display();
         match self.engine.apply(with_demo(&config.proxies, self.demo.as_ref())).await {
             Ok(applied) => {
                 self.applied_total.inc();
-                tracing::info!("{path} applied: {applied}");
-                true
+                Some(applied)
             }
             Err(error) => {
                 self.rejected_total.inc();
@@ -120,9 +119,14 @@ impl Reloader {
                     tracing::error!("{line}");
                 }
                 tracing::warn!("{path} was not applied; the configuration stays as it was");
-                false
+                None
             }
         }
+    }
+
+    /// Says what an application changed, once `addresses.json` says it too.
+    pub(super) fn tell(&self, applied: &Applied) {
+        tracing::info!("{} applied: {applied}", self.source.path().display());
     }
 
     fn reject(&self, error: &LoadError) {
