@@ -287,7 +287,16 @@ const OUTPUT_BYTES_MAX: u64 = 4 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
     use super::*;
+
+    /// What is left behind is told by what this process has no other reason to have.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    fn alone() -> MutexGuard<'static, ()> {
+        ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -297,6 +306,7 @@ mod tests {
 
     #[test]
     fn output_and_failure_come_back() {
+        let _alone = alone();
         let output = run(shell("echo out; echo err >&2; exit 3"), Duration::from_secs(10));
         let output = output.expect("sh runs");
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
@@ -305,17 +315,36 @@ mod tests {
 
     #[test]
     fn a_tool_that_hangs_is_ended() {
+        let _alone = alone();
         let error = run(shell("exec sleep 60"), Duration::from_millis(50)).expect_err("too slow");
         assert!(error.to_string().contains("did not end"), "{error}");
     }
 
     #[test]
     fn a_server_that_ends_shows_its_log() {
+        let _alone = alone();
         let log = std::env::temp_dir().join(format!("xtask-log-{}", std::process::id()));
         let started = Server::start("broken", shell("echo no such option; exit 1"), 1, log.clone());
         let message = started.expect_err("it ends").to_string();
         assert!(message.contains("no such option"), "{message}");
         fs::remove_file(log).expect("the log was written");
+    }
+
+    #[test]
+    fn what_is_left_running_is_named_and_ended() {
+        let _alone = alone();
+        adopt().expect("Linux 3.4 or later");
+        // The child that stays holds the pipe: without its end the reader would wait for ever.
+        let script = shell("sleep 300 & echo $!");
+        let (status, left, pid) = stream(script, |mut output| {
+            let mut text = String::new();
+            output.read_to_string(&mut text).map(|_| text)
+        })
+        .expect("sh runs");
+        assert!(status.success());
+        assert_eq!(left, ["sleep"]);
+        let pid = pid.expect("the reader ended").expect("the pipe is read");
+        assert_eq!(procfs::name(pid.trim().parse().expect("a pid")), None);
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
         arguments.extend(fast.iter().flat_map(|name| ["--test", name.as_str()]));
         report.skipped.extend(slow.iter().map(|name| format!("{name}: left out by --quick")));
     } else {
-        arguments.push("--all-targets");
+        arguments.extend(["--lib", "--bins", "--tests", "--examples"]);
     }
     cargo(root, &arguments, report)
 }
