@@ -61,8 +61,10 @@ pub(crate) fn install(packages: &[&Package]) -> Result<()> {
         return Err(Error::outside(format!("not installed: {list} (as root: apt-get install)")));
     }
     let _policy = ServicePolicy::forbid_all()?;
-    // Lists may be missing on a fresh machine, or older than the archive; a failure shows below.
-    apt_get(&["update", "--quiet"])?;
+    // Lists may be missing on a fresh machine; where they cannot be had, old ones may do.
+    if let Err(error) = apt_get(&["update", "--quiet"]) {
+        println!("{error}");
+    }
     let mut arguments = vec!["install", "--quiet", "--yes", "--no-install-recommends"];
     arguments.extend(names);
     apt_get(&arguments)?;
