@@ -81,6 +81,7 @@ impl Reloader {
             }
         };
         if must_differ && text == self.text {
+            tracing::debug!("{} is unchanged", self.source.path().display());
             return None;
         }
         if text.is_none() && self.text.is_some() {

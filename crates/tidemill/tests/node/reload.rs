@@ -6,7 +6,7 @@ use std::io::Write;
 use testkit::client::{connect, read_exactly};
 use testkit::{TcpPeer, wait_until};
 
-use crate::{SOON, config, echo_node, proxy};
+use crate::{SOON, config, echo_node, proxy, tidemill};
 
 #[test]
 fn a_file_renamed_over_the_old_one_is_applied() {
@@ -32,6 +32,20 @@ fn a_file_written_in_place_is_applied() {
     let file = node.data_dir().join("../../../tidemill.toml");
     fs::write(file, config("")).expect("the file can be written");
     node.process().wait_for_line("tidemill.toml applied: removed echo", SOON);
+}
+
+#[test]
+fn other_files_in_the_folder_are_no_reason_to_reload() {
+    let peer = TcpPeer::echo();
+    let text = config(&proxy("echo", &peer, ""));
+    let node = tidemill().config(&text).args(["-v", "up"]).start();
+    node.write_config(&format!("{text}retries = 0\n"));
+    node.process().wait_for_line("tidemill.toml applied: changed echo", SOON);
+    let other = node.data_dir().join("../../../notes.txt");
+    fs::write(other, "not ours").expect("the file can be written");
+    node.process().wait_for_line("tidemill.toml is unchanged", SOON);
+    let applied = node.log().iter().filter(|line| line.contains("applied:")).count();
+    assert_eq!(applied, 1, "{:?}", node.log());
 }
 
 #[test]
