@@ -132,8 +132,8 @@ fn http(run: &mut Run<'_>) -> Result<()> {
 fn connections(run: &mut Run<'_>) -> Result<()> {
     let (port, _nginx) = run.bench.http()?;
     let way = run.bench.proxy(run.target, port)?;
-    // Four targets leave about 110,000 sockets in TIME_WAIT in this time; from 131,072 on (the usual
-    // `net.ipv4.tcp_max_tw_buckets`) the kernel treats connections differently.
+    // Four targets leave about 110,000 sockets in TIME_WAIT in this time; from 131,072 on (the
+    // usual `net.ipv4.tcp_max_tw_buckets`) the kernel treats connections differently.
     let seconds = run.seconds().min(2);
     run.case(CONNECTIONS, &way, |port| {
         let before = procfs::time_wait_sockets();
