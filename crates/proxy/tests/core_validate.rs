@@ -229,13 +229,22 @@ fn proxies_do_not_share_a_name_or_an_address() {
             "proxy[3].listen: proxy `b` already listens on 127.0.0.1:2: choose another address or port",
         ],
     );
-    let mut same = proxy("b", 1);
-    same.listen = "[::ffff:127.0.0.1]:1".parse().unwrap();
+    let listening = |name, listen: &str| {
+        let mut proxy = proxy(name, 1);
+        proxy.listen = listen.parse().unwrap();
+        proxy
+    };
+    // An address that stands for all of its family takes the port from every one of them.
     check_all(
-        &[proxy("a", 1), same],
+        &[proxy("a", 1), listening("b", "0.0.0.0:1")],
         &[
             "proxy[1].listen: proxy `a` already listens on 127.0.0.1:1: choose another address or port",
         ],
+    );
+    check_all(&[proxy("a", 1), listening("b", "[::]:1")], &[]);
+    check_all(
+        &[listening("a", "[::ffff:127.0.0.1]:1")],
+        &["proxy[0].listen: [::ffff:127.0.0.1]:1 is IPv4 inside IPv6: write 127.0.0.1:1"],
     );
     // Port 0 is another one each time.
     check_all(&[proxy("a", 0), proxy("b", 0)], &[]);

@@ -43,8 +43,7 @@ impl Client {
             return Ok(Self { address: reachable(address), token, found_in });
         }
         let source = common.source();
-        let config = common.load()?;
-        let data_dir = DataDir::locate(&config.node.data_dir, source.folder())?;
+        let data_dir = DataDir::locate(&source.data_dir()?, source.folder())?;
         let found_in = format!("with the data_dir {}", data_dir.path().display());
         let no_node = || {
             Failure::outside(format!(

@@ -47,12 +47,17 @@ pub fn validate(proxies: &[ProxySettings]) -> Vec<Problem> {
         problems.duplicates(names, "name", |name, first| {
             format!("the name `{name}` is taken by proxy {}: give each its own", first + 1)
         });
-        let listens =
-            proxies.iter().map(|proxy| Some(canonical(proxy.listen)).filter(|at| at.port() != 0));
-        problems.duplicates(listens, "listen", |listen, first| {
-            let name = &proxies[first].name;
-            format!("proxy `{name}` already listens on {listen}: choose another address or port")
-        });
+        for (index, proxy) in proxies.iter().enumerate() {
+            let mut earlier = proxies[..index].iter();
+            let Some(first) = earlier.find(|earlier| overlap(earlier.listen, proxy.listen)) else {
+                continue;
+            };
+            let what = format!(
+                "proxy `{}` already listens on {}: choose another address or port",
+                first.name, first.listen
+            );
+            problems.inside(Segment::Index(index), |problems| problems.add("listen", what));
+        }
     });
     problems.found
 }
@@ -87,6 +92,10 @@ fn check_proxy(proxy: &ProxySettings, problems: &mut Problems) {
             "name",
             format!("a name has 1 to {NAME_BYTES_MAX} bytes and no control characters"),
         );
+    }
+    if canonical(proxy.listen) != proxy.listen {
+        let plain = canonical(proxy.listen);
+        problems.add("listen", format!("{} is IPv4 inside IPv6: write {plain}", proxy.listen));
     }
     check_backends(proxy, problems);
     if let Some(health) = &proxy.health {
@@ -214,6 +223,16 @@ fn reaches(address: SocketAddr, listen: SocketAddr) -> bool {
         || (address.port() == listen.port()
             && listen.ip().is_unspecified()
             && (address.ip().is_loopback() || address.ip().is_unspecified()))
+}
+
+/// Returns true when two listeners cannot be told apart by every client: the same port, which was
+/// not left to the system, on the same address, or on one that stands for all of its family.
+pub fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (one, other) = (canonical(one), canonical(other));
+    let wide = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port()
+        && one.port() != 0
+        && (one.ip() == other.ip() || (wide && one.is_ipv4() == other.is_ipv4()))
 }
 
 /// Returns the address with IPv4 inside IPv6 taken out, as the kernel treats it.

@@ -85,7 +85,6 @@ fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
         };
         match acceptfrom_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
             Ok((socket, address)) => {
-                proxy.accepting.end(&proxy.name, "accepting again");
                 let address = address.and_then(|address| SocketAddr::try_from(address).ok());
                 // The kernel names the peer of every TCP connection it hands out.
                 let Some(address) = address else { continue };
@@ -93,7 +92,10 @@ fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
                 let client = Client { socket, address, reservation, registered };
                 tokio::spawn(Arc::clone(service).serve(client));
             }
-            Err(Errno::AGAIN) => return Batch::Drained,
+            Err(Errno::AGAIN) => {
+                proxy.accepting.end(&proxy.name, "accepting again");
+                return Batch::Drained;
+            }
             // Errors of one client's network that wait on its connection; accept(2) names them.
             Err(
                 Errno::CONNABORTED

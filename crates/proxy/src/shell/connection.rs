@@ -112,6 +112,7 @@ impl Service {
         let timer = self.worker.timers().schedule(deadline, signals, Signal::Timer);
         let signal = std::future::poll_fn(|cx| signals.poll(cx)).await;
         self.worker.timers().cancel(timer);
+        signals.clear(Signal::Timer);
         match signal {
             Signal::Granted => Ok(place.granted()),
             Signal::Timer => Err(Reject::QueueTimeout),
@@ -147,6 +148,7 @@ impl Service {
                     self.proxy.instruments.upstream_bytes.add(sent as u64);
                     let now = clock::now();
                     backend.connected(now, now - start);
+                    registered.reached_backend();
                     self.proxy.connecting.end(&self.proxy.name, "connecting to backends again");
                     return Ok(Link { stream, _lease: lease });
                 }

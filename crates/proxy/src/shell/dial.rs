@@ -112,6 +112,7 @@ async fn wait_until_connected(
     })
     .await;
     timers.cancel(timer);
+    signals.clear(Signal::Timer);
     result
 }
 

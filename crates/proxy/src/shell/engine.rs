@@ -27,7 +27,7 @@ use super::{clock, explain, probe};
 use crate::core::diff::{Changes, diff};
 use crate::core::health::Transition;
 use crate::core::settings::{HealthSettings, Limits, OnDown, ProxySettings};
-use crate::core::validate::validate;
+use crate::core::validate::{overlap, validate};
 use crate::error::{Error, Kind};
 use crate::status::{Explanation, ProxyStatus};
 
@@ -314,7 +314,9 @@ impl Inner {
         in_use: &[SocketAddr],
     ) -> Result<Vec<Prepared>, Error> {
         let workers = self.workers.len();
-        let open = |new: &ProxySettings| listen(new, workers, in_use.contains(&new.listen));
+        let open = |new: &ProxySettings| {
+            listen(new, workers, in_use.iter().any(|ours| overlap(*ours, new.listen)))
+        };
         let mut prepared = Vec::with_capacity(changes.added.len() + changes.changed.len());
         for new in &changes.added {
             let listening = open(new)?;

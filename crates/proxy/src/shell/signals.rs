@@ -53,6 +53,11 @@ impl Signals {
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
     }
 
+    /// Takes a signal away if it is raised, for a wait that has ended otherwise.
+    pub(crate) fn clear(&self, signal: Signal) {
+        self.bits.fetch_and(!(signal as u8), Ordering::AcqRel);
+    }
+
     /// Takes one raised signal away and returns it, closing signals first.
     pub(crate) fn take(&self) -> Option<Signal> {
         let bits = self.bits.load(Ordering::Acquire);

@@ -74,6 +74,8 @@ struct Connection {
     signals: Arc<Signals>,
     proxy: u64,
     backend: Option<u64>,
+    /// The backend was reached, so that no other can be tried any more.
+    reached: bool,
 }
 
 /// A connection's entry in the table of its worker; taken out on drop.
@@ -92,7 +94,6 @@ impl WorkerHandle {
     /// Returns the kernel's error when there is no descriptor or thread for it.
     pub(crate) fn spawn(index: usize, descriptors: Arc<Descriptors>) -> io::Result<Self> {
         let (commands, received) = mpsc::channel(COMMANDS_MAX);
-        let runtime = Builder::new_current_thread().enable_io().build()?;
         let worker = Arc::new(Worker {
             index,
             timers: Arc::new(Timers::new()?),
@@ -100,9 +101,21 @@ impl WorkerHandle {
             connections: Mutex::default(),
             next_connection: AtomicU64::new(0),
         });
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{index}"))
-            .spawn(move || runtime.block_on(worker.run(received)))?;
+        let (started, starting) = std::sync::mpsc::sync_channel(1);
+        let thread =
+            std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                // Made and dropped here: the caller is in a runtime of its own.
+                match Builder::new_current_thread().enable_io().build() {
+                    Ok(runtime) => {
+                        let _ = started.send(Ok(()));
+                        runtime.block_on(worker.run(received));
+                    }
+                    Err(error) => {
+                        let _ = started.send(Err(error));
+                    }
+                }
+            })?;
+        starting.recv().unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
         Ok(Self { commands, thread: Mutex::new(Some(thread)) })
     }
 
@@ -138,8 +151,12 @@ impl Worker {
     pub(crate) fn register(self: &Arc<Self>, proxy: &Proxy) -> Registered {
         let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
         let signals = Arc::new(Signals::default());
-        let connection =
-            Connection { signals: Arc::clone(&signals), proxy: proxy.key, backend: None };
+        let connection = Connection {
+            signals: Arc::clone(&signals),
+            proxy: proxy.key,
+            backend: None,
+            reached: false,
+        };
         self.connections().insert(id, connection);
         Registered { worker: Arc::clone(self), id, signals }
     }
@@ -187,6 +204,10 @@ impl Worker {
             match drain {
                 _ if !concerned => {}
                 None => connection.signals.raise(signal),
+                // Not reached yet: it goes to another backend, and has nothing to drain.
+                Some(_) if matches!(whose, Whose::Backend(_)) && !connection.reached => {
+                    connection.signals.raise(Signal::BackendDown);
+                }
                 Some(drain) => {
                     let at = close_at(now, drain, fastrand::u64(..));
                     self.timers.schedule(at, &connection.signals, signal);
@@ -209,6 +230,13 @@ impl Registered {
     pub(crate) fn use_backend(&self, key: u64) {
         if let Some(connection) = self.worker.connections().get_mut(&self.id) {
             connection.backend = Some(key);
+        }
+    }
+
+    /// Takes note that the connection to the backend stands.
+    pub(crate) fn reached_backend(&self) {
+        if let Some(connection) = self.worker.connections().get_mut(&self.id) {
+            connection.reached = true;
         }
     }
 }

@@ -122,3 +122,20 @@ fn a_weight_set_at_run_time_holds_until_the_settings_change_it() {
     fixture.apply(with_weight(3)).unwrap();
     assert_eq!(fixture.status("p").backends[0].weight, 3);
 }
+
+#[test]
+fn a_listener_moves_to_every_address_of_its_port_and_back() {
+    let a = TcpPeer::echo();
+    let listen = free_address();
+    let on = |listen| [ProxySettings { listen, ..proxy(&[a.address()]) }];
+    let fixture = Fixture::new(on(listen));
+    let client = connect(listen);
+    check_alive(&client);
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], listen.port()));
+    for target in [everywhere, listen] {
+        assert_eq!(fixture.apply(on(target)).unwrap().to_string(), "changed p");
+        assert_eq!(fixture.address("p"), target);
+        check_alive(&connect(listen));
+        check_alive(&client);
+    }
+}

@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
 use super::problem::position;
-use super::{Config, Machine, Problem, read};
+use super::{Config, Machine, NodeSettings, Problem, read};
 
 /// The file that a configuration is read from, again at each reload.
 #[derive(Debug, Clone)]
@@ -94,6 +96,21 @@ impl Source {
         })
     }
 
+    /// Returns `node.data_dir` as far as the file tells it, whatever else is wrong in there: who
+    /// asks a running node must be able to while the file is being mended.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn data_dir(&self) -> Result<String, LoadError> {
+        let text = self.text()?.unwrap_or_default();
+        let (document, _) = DeTable::parse_recoverable(&text);
+        let node = document.get_ref().get("node").and_then(|node| node.get_ref().as_table());
+        let data_dir = node.and_then(|node| node.get("data_dir"));
+        let named = data_dir.and_then(|value| value.get_ref().as_str());
+        Ok(named.map_or_else(|| NodeSettings::default().data_dir, str::to_owned))
+    }
+
     fn name(&self) -> String {
         self.path.display().to_string()
     }
@@ -119,7 +136,9 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable { path, error } => {
-                write!(f, "cannot read the configuration {}: {error}", path.display())
+                let path = path.display();
+                let right = "name a file that this user may read, with --config FILE";
+                write!(f, "cannot read the configuration {path}: {error}; {right}")
             }
             Self::Invalid(problems) => {
                 for (index, problem) in problems.iter().enumerate() {

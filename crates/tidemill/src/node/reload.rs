@@ -84,10 +84,14 @@ impl Reloader {
             tracing::debug!("{} is unchanged", self.source.path().display());
             return None;
         }
-        if text.is_none() && self.text.is_some() {
+        // Nothing is not a wish for nothing: a file that is gone, or truncated and not yet written
+        // again, would otherwise take every proxy away.
+        let is_nothing =
+            |text: &Option<String>| text.as_ref().is_none_or(|it| it.trim().is_empty());
+        if is_nothing(&text) && !is_nothing(&self.text) {
             let path = self.source.path().display();
-            tracing::warn!("{path} is gone; the configuration stays as it was");
-            self.text = None;
+            let what = if text.is_none() { "gone" } else { "empty" };
+            tracing::warn!("{path} is {what}; the configuration stays as it was");
             return None;
         }
         self.text.clone_from(&text);

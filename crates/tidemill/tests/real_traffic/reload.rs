@@ -77,3 +77,24 @@ fn a_broken_file_is_reported_with_its_place_and_changes_nothing() {
     assert_eq!(node.proxy("p"), before);
     check_alive(&connect(before));
 }
+
+#[test]
+fn a_file_that_is_gone_or_empty_changes_nothing_and_the_node_can_still_be_asked() {
+    let peer = TcpPeer::echo();
+    let node = node(&[peer.address()], "");
+    let address = node.proxy("p");
+    let said = |what: &str| node.log().iter().filter(|line| line.contains(what)).count();
+    node.write_config("");
+    wait_until("the empty file to be noticed", SOON, || said("is empty") > 0);
+    for round in 1..=2 {
+        let before = said("is empty");
+        node.hang_up();
+        wait_until(format!("hang-up {round}"), SOON, || said("is empty") > before);
+        check_alive(&connect(address));
+    }
+    node.write_config("[[proxy]\nname = ");
+    wait_until("the broken file to be noticed", SOON, || said("was not applied") > 0);
+    let status = node.command(["status", "--json"], SOON);
+    assert!(status.stdout.contains(&address.to_string()), "{}{}", status.stdout, status.stderr);
+    check_alive(&connect(address));
+}
