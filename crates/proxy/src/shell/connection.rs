@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::RecvFlags;
@@ -72,7 +72,7 @@ impl Service {
         registered: &Registered,
     ) -> Result<Close, Reject> {
         let snapshot = self.proxy.snapshot.load_full();
-        let _permit = match self.admit(&snapshot, registered).await {
+        let _permit = match self.admit(&client, &snapshot, registered).await {
             Ok(permit) => permit,
             Err(reject) => return refuse(&client, reject),
         };
@@ -101,7 +101,12 @@ impl Service {
     }
 
     /// Passes the connection limit, waiting in the queue where it is reached.
-    async fn admit(&self, snapshot: &Snapshot, registered: &Registered) -> Result<Permit, Reject> {
+    async fn admit(
+        &self,
+        client: &OwnedFd,
+        snapshot: &Snapshot,
+        registered: &Registered,
+    ) -> Result<Permit, Reject> {
         let signals = registered.signals();
         let place = match self.proxy.gate.enter(signals) {
             Entry::Permit(permit) => return Ok(permit),
@@ -109,14 +114,20 @@ impl Service {
             Entry::Full => return Err(Reject::QueueFull),
         };
         let deadline = clock::now() + snapshot.settings.timeouts.queue;
-        let timer = self.worker.timers().schedule(deadline, signals, Signal::Timer);
-        let signal = std::future::poll_fn(|cx| signals.poll(cx)).await;
-        self.worker.timers().cancel(timer);
-        signals.clear(Signal::Timer);
-        match signal {
-            Signal::Granted => Ok(place.granted()),
-            Signal::Timer => Err(Reject::QueueTimeout),
-            _ => Err(Reject::Stopping),
+        loop {
+            let now = clock::now();
+            let at = deadline.min(now + QUEUE_CHECK);
+            let timer = self.worker.timers().schedule(at, signals, Signal::Timer);
+            let signal = std::future::poll_fn(|cx| signals.poll(cx)).await;
+            self.worker.timers().cancel(timer);
+            signals.clear(Signal::Timer);
+            return match signal {
+                Signal::Granted => Ok(place.granted()),
+                Signal::Timer if has_left(client) => Err(Reject::ClientLeft),
+                Signal::Timer if at < deadline => continue,
+                Signal::Timer => Err(Reject::QueueTimeout),
+                _ => Err(Reject::Stopping),
+            };
         }
     }
 
@@ -214,6 +225,16 @@ fn refuse(client: &OwnedFd, reject: Reject) -> Result<Close, Reject> {
     Err(reject)
 }
 
+/// Whether the client has closed or reset its connection without having said anything.
+fn has_left(client: &OwnedFd) -> bool {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    let mut byte = [0; 1];
+    match rustix::net::recv(client, &mut byte, flags) {
+        Ok((count, _)) => count == 0,
+        Err(errno) => errno != Errno::AGAIN,
+    }
+}
+
 /// Reads what the client has sent already, without waiting; true when its FIN came too.
 fn read_first(client: &OwnedFd) -> Result<(Option<Buffer>, bool), Errno> {
     let mut buffer = Buffer::take();
@@ -227,3 +248,6 @@ fn read_first(client: &OwnedFd) -> Result<(Option<Buffer>, bool), Errno> {
         Err(errno) => Err(errno),
     }
 }
+
+/// A connection in the queue is looked at this often, so that who left gives up the place.
+const QUEUE_CHECK: Duration = Duration::from_secs(1);

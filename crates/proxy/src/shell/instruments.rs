@@ -9,6 +9,8 @@ pub(crate) enum Reject {
     QueueFull,
     /// The connection waited in the queue for too long.
     QueueTimeout,
+    /// The client went away while its connection waited in the queue.
+    ClientLeft,
     /// No backend is enabled and healthy.
     NoBackend,
     /// Every backend tried refused, was unreachable or did not answer in time.
@@ -20,9 +22,10 @@ pub(crate) enum Reject {
 }
 
 impl Reject {
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
         (Self::QueueFull, "queue_full"),
         (Self::QueueTimeout, "queue_timeout"),
+        (Self::ClientLeft, "client_left"),
         (Self::NoBackend, "no_backend"),
         (Self::ConnectFailed, "connect_failed"),
         (Self::NoResources, "no_resources"),

@@ -55,6 +55,20 @@ fn a_connection_that_waits_too_long_is_reset_as_queue_timeout() {
 }
 
 #[test]
+fn a_client_that_leaves_the_queue_gives_up_its_place() {
+    let peer = TcpPeer::echo();
+    let fixture = limited(&peer, 1, 1, Duration::from_secs(60));
+    let _first = connect(fixture.address("p"));
+    fixture.wait_for("the first", "p", |status| status.connections == 1);
+    let second = connect(fixture.address("p"));
+    fixture.wait_for("the second", "p", |status| status.waiting == 1);
+    drop(second);
+    let status = fixture.wait_for("an empty queue", "p", |status| status.waiting == 0);
+    assert_eq!((status.connections, status.rejected_total["queue_full"]), (1, 0));
+    fixture.wait_for("the account", "p", |status| status.rejected_total["client_left"] == 1);
+}
+
+#[test]
 fn a_raised_limit_lets_in_who_waits() {
     let peer = TcpPeer::echo();
     let fixture = limited(&peer, 1, 1, Duration::from_secs(60));
