@@ -8,11 +8,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::process;
 use std::sync::Mutex;
+
+use socket2::{Domain, Socket, Type};
 
 /// Takes a TCP port on 127.0.0.1 that no other caller gets, in this process or in another, while
 /// this process lives.
@@ -32,7 +34,7 @@ pub fn free_port() -> u16 {
             return None;
         }
         let claim = claim(port)?;
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        is_bindable(port).then_some(())?;
         Some((port, claim))
     });
     let Some((port, claim)) = free else {
@@ -51,6 +53,14 @@ pub fn free_port() -> u16 {
 #[track_caller]
 pub fn free_address() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, free_port()).into()
+}
+
+/// Whether nobody listens on the port. Bound and never listening: a child that is being forked by
+/// another thread keeps the descriptor until its exec, and must not stand in the way meanwhile.
+fn is_bindable(port: u16) -> bool {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let Ok(socket) = Socket::new(Domain::IPV4, Type::STREAM, None) else { return false };
+    socket.set_reuse_address(true).is_ok() && socket.bind(&address.into()).is_ok()
 }
 
 fn claim(port: u16) -> Option<UnixListener> {

@@ -409,13 +409,14 @@ fn locked(seen: &SeenList) -> MutexGuard<'_, Vec<Seen>> {
 
 #[track_caller]
 fn listen(address: SocketAddr) -> TcpListener {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
-    socket.set_reuse_address(true).expect("a TCP socket has SO_REUSEADDR");
-    socket.set_nonblocking(true).expect("a socket has O_NONBLOCK");
-    if let Err(error) = socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG)) {
-        panic!("cannot listen on {address}: {error}");
-    }
-    socket.into()
+    // A child that another thread is forking keeps the listener before a restart until its exec.
+    wait_for(format_args!("{address} to be free"), Duration::from_secs(10), || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor");
+        socket.set_reuse_address(true).expect("a TCP socket has SO_REUSEADDR");
+        socket.set_nonblocking(true).expect("a socket has O_NONBLOCK");
+        let listens = socket.bind(&address.into()).and_then(|()| socket.listen(BACKLOG));
+        listens.is_ok().then(|| socket.into())
+    })
 }
 
 fn add(epoll: &OwnedFd, source: impl std::os::fd::AsFd, token: u64, flags: EventFlags) {
