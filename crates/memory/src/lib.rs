@@ -1,0 +1,3 @@
+//! Memory for real-time and network code: pools of fixed blocks and of buffers.
+
+pub mod sync;
