@@ -1,3 +1,32 @@
 //! Memory for real-time and network code: pools of fixed blocks and of buffers.
+#![expect(
+    unsafe_code,
+    reason = "memory pools hand out raw memory; each block argues its invariant"
+)]
 
+mod asymmetric;
+mod block;
+mod numa;
+mod region;
 pub mod sync;
+
+pub use block::{
+    Block, BlockPool, BlockPoolBuilder, BlockStats, BuildError, GiveError, Hardening, Held,
+    Incident, PageLock, TakeError, WrongPool,
+};
+
+/// Returns the bytes of a page.
+fn page_bytes() -> usize {
+    if cfg!(any(loom, miri)) { 4096 } else { rustix::param::page_size() }
+}
+
+#[cfg(test)]
+mod tests {
+    //! What tests of several modules share.
+
+    /// Reads the clock.
+    #[expect(clippy::disallowed_methods, reason = "tests begin somewhere in time")]
+    pub(crate) fn now() -> std::time::Instant {
+        std::time::Instant::now()
+    }
+}
