@@ -6,6 +6,7 @@
 
 mod asymmetric;
 mod block;
+mod buffer;
 mod numa;
 mod region;
 pub mod sync;
@@ -13,6 +14,9 @@ pub mod sync;
 pub use block::{
     Block, BlockPool, BlockPoolBuilder, BlockStats, BuildError, GiveError, Hardening, Held,
     Incident, PageLock, TakeError, WrongPool,
+};
+pub use buffer::{
+    Buffer, BufferPool, BufferPoolBuilder, BufferStats, ClassStats, Cleaned, Cleaner, Full, View,
 };
 
 /// Returns the bytes of a page.

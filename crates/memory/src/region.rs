@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 pub(crate) struct Region {
     base: NonNull<u8>,
     len: usize,
+    #[expect(dead_code, reason = "held for its drop")]
     mapping: Mapping,
 }
 
@@ -38,10 +39,6 @@ impl Region {
     /// Returns the first byte. Derived pointers are valid in committed parts while `self` lives.
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 
     fn at(&self, offset: usize, len: usize) -> *mut u8 {

@@ -8,9 +8,9 @@ use super::BlockPool;
 use super::core::Core;
 use super::error::BuildError;
 use super::integrity::{Hardening, Hook, Incident, Integrity};
+use super::magazine::BATCH_MAX;
 use super::outstanding::Sites;
 use super::slots::NIL;
-use super::stack::LEN_MAX;
 use crate::page_bytes;
 use crate::region::Region;
 
@@ -62,6 +62,12 @@ impl BlockPoolBuilder {
             hook: None,
             node: None,
         }
+    }
+
+    /// Replaces the block size.
+    pub(crate) fn block_bytes(mut self, bytes: usize) -> Self {
+        self.block_bytes = bytes;
+        self
     }
 
     /// Sets the alignment of each block in bytes, a power of two.
@@ -194,7 +200,7 @@ impl BlockPoolBuilder {
         }
         let blocks_max = u32::try_from(self.blocks_max).expect("below 2^24");
         let batch = self.batch.unwrap_or_else(|| default_batch(stride, blocks_max));
-        if batch == 0 || batch > LEN_MAX {
+        if batch == 0 || batch > BATCH_MAX {
             return Err(BuildError::Batch(batch));
         }
         Ok(Layout {

@@ -25,8 +25,8 @@ pub enum BuildError {
     /// The number of blocks is zero or above 16,777,214.
     #[error("a pool has 1 to 16777214 blocks, not {0}")]
     BlockCount(usize),
-    /// The batch is zero or above 255 blocks.
-    #[error("a batch has 1 to 255 blocks, not {0}")]
+    /// The batch is zero or above 64 blocks.
+    #[error("a batch has 1 to 64 blocks, not {0}")]
     Batch(u32),
     /// The sizes multiplied exceed the address space.
     #[error("{blocks} blocks of {block} bytes exceed the address space")]

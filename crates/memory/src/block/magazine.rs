@@ -1,23 +1,24 @@
 //! One thread's own store of blocks of one pool.
 //!
-//! Two chains of at most one batch each, as in Bonwick and Adams, "Magazines and Vmem" (USENIX 2001):
-//! takes and gives touch only `loaded`; a whole batch moves to or from the shared list when both
-//! chains are full or empty, so at least one batch of operations lies between two exchanges.
+//! A stack of up to two batches, after Bonwick and Adams, "Magazines and Vmem" (USENIX 2001): takes and
+//! gives touch only its top; a whole batch comes from the shared list when it is empty, and the
+//! lower half goes there when it is full, so at least one batch of operations lies between two
+//! exchanges. An array and not a chain: a take then need not wait for the link of the last give.
 //!
 //! | field       | owner thread                        | seizing thread, under the registry's lock |
 //! |-------------|-------------------------------------|-------------------------------------------|
 //! | `detour`    | reads after raising `busy`          | sets and clears `SEIZED`                  |
-//! | `busy`      | raised while it uses `chains`       | reads after the heavy fence               |
-//! | `chains`    | only while `busy` and not detoured  | only while `SEIZED` and not `busy`        |
+//! | `busy`      | raised while it uses `stock`        | reads after the heavy fence               |
+//! | `stock`     | only while `busy` and not detoured  | only while `SEIZED` and not `busy`        |
 //! | counters    | writes while `busy`                 | reads                                     |
 //!
-//! Owner: 1 raise `busy`, 2 light fence, 3 read `detour`, 4 use `chains`, 5 lower `busy` (Release).
-//! Seizer: a set `SEIZED`, b heavy fence, c read `busy` (Acquire), d use `chains` if it was low, e clear
+//! Owner: 1 raise `busy`, 2 light fence, 3 read `detour`, 4 use `stock`, 5 lower `busy` (Release).
+//! Seizer: a set `SEIZED`, b heavy fence, c read `busy` (Acquire), d use `stock` if it was low, e clear
 //! `SEIZED` (Release). By the fences either 3 sees a, and the owner goes by the shared list, or c sees
 //! 1, and the seizer waits or passes on. Modelled in `block/models.rs`.
 
 use super::core::Core;
-use super::slots::{Chain, FREE};
+use super::slots::{Chain, Damaged, FREE};
 use crate::asymmetric;
 use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -28,20 +29,81 @@ use crate::sync::cell::UnsafeCell;
 pub(crate) struct Magazine {
     busy: AtomicBool,
     detour: AtomicU32,
-    chains: UnsafeCell<Chains>,
+    stock: UnsafeCell<Stock>,
     taken: AtomicU64,
     given: AtomicU64,
     requested: AtomicU64,
 }
 
-/// The blocks in a magazine.
+/// The blocks in a magazine; the most recently given is on top.
 #[derive(Debug)]
-pub(crate) struct Chains {
-    pub(crate) loaded: Chain,
-    pub(crate) spare: Chain,
+pub(crate) struct Stock {
+    len: u32,
+    blocks: [u32; STOCK_MAX],
 }
 
-// SAFETY: all fields but `chains` are atomic; `chains` is used by one thread at a time, as the
+impl Stock {
+    const fn new() -> Self {
+        Self { len: 0, blocks: [0; STOCK_MAX] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn pop(&mut self) -> Option<u32> {
+        let top = self.len.checked_sub(1)?;
+        self.len = top;
+        Some(self.blocks[top as usize])
+    }
+
+    /// Puts a block on top, first sending the lower half of a full stock to the shared list.
+    #[inline(always)]
+    fn push(&mut self, core: &Core, block: u32) {
+        if self.len >= 2 * core.batch {
+            self.publish_half(core);
+        }
+        self.blocks[self.len as usize] = block;
+        self.len += 1;
+    }
+
+    #[cold]
+    fn publish_half(&mut self, core: &Core) {
+        let half = core.batch as usize;
+        // The blocks used longest ago go.
+        core.publish(core.slots.chain(self.blocks[..half].iter().copied()));
+        self.blocks.copy_within(half..self.len as usize, 0);
+        self.len -= core.batch;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes in a batch; empties the stock on damage, because a rebuild follows.
+    pub(crate) fn fill(&mut self, core: &Core, mut batch: Chain) -> Result<(), Damaged> {
+        debug_assert!(self.len == 0 && batch.len as usize <= STOCK_MAX);
+        let len = batch.len as usize;
+        // Backwards, so that the batch's first block is taken first.
+        for place in self.blocks[..len].iter_mut().rev() {
+            *place = batch.pop(&core.slots)?.expect("a chain is as long as it says");
+        }
+        self.len = u32::try_from(len).expect("at most two batches");
+        Ok(())
+    }
+
+    /// Forgets its blocks; a rebuild finds them.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    fn drain(&mut self, core: &Core) -> bool {
+        let blocks = &self.blocks[..self.len as usize];
+        for batch in blocks.chunks(core.batch as usize) {
+            core.publish(core.slots.chain(batch.iter().copied()));
+        }
+        std::mem::take(&mut self.len) > 0
+    }
+}
+
+// SAFETY: all fields but `stock` are atomic; `stock` is used by one thread at a time, as the
 // protocol in the file's head argues and the loom model `seizing_excludes_the_owner` checks.
 unsafe impl Sync for Magazine {}
 
@@ -51,74 +113,57 @@ impl Magazine {
         Self {
             busy: AtomicBool::new(false),
             detour: AtomicU32::new(detour),
-            chains: UnsafeCell::new(Chains { loaded: Chain::EMPTY, spare: Chain::EMPTY }),
+            stock: UnsafeCell::new(Stock::new()),
             taken: AtomicU64::new(0),
             given: AtomicU64::new(0),
             requested: AtomicU64::new(0),
         }
     }
 
-    /// Takes a block from `loaded` or `spare`; none when both are empty or a detour is set.
+    /// Takes the top block; none when there is none or a detour is set.
     #[inline(always)]
     pub(crate) fn take(&self, core: &Core, requested: u32) -> Option<u32> {
-        self.enter(SEIZED | CHECKED, |chains| {
-            if chains.loaded.len == 0 {
-                if chains.spare.len == 0 {
-                    return None;
-                }
-                std::mem::swap(&mut chains.loaded, &mut chains.spare);
-            }
-            let index = chains.loaded.head;
-            let slot = core.slots.get(index);
-            // Links are plain without `CHECKED`.
-            let next = slot.next.load(Ordering::Relaxed);
-            chains.loaded = Chain { head: next, len: chains.loaded.len - 1 };
-            slot.state.store(core.stamp(), Ordering::Relaxed);
+        self.enter(SEIZED | CHECKED, |stock| {
+            let block = stock.pop()?;
+            core.slots.get(block).state.store(core.stamp(), Ordering::Relaxed);
             self.count_taken(requested);
-            Some(index)
+            Some(block)
         })?
     }
 
-    /// Puts a block into `loaded`; false when a detour is set.
+    /// Puts a block on top; false when a detour is set.
     #[inline(always)]
-    pub(crate) fn give(&self, core: &Core, index: u32, requested: u32) -> bool {
-        self.enter(SEIZED | CHECKED, |chains| {
-            core.slots.get(index).state.store(FREE, Ordering::Relaxed);
-            self.put(chains, core, index, requested);
+    pub(crate) fn give(&self, core: &Core, block: u32, requested: u32) -> bool {
+        self.enter(SEIZED | CHECKED, |stock| {
+            core.slots.get(block).state.store(FREE, Ordering::Relaxed);
+            self.put(stock, core, block, requested);
         })
         .is_some()
     }
 
-    /// Puts a block into `chains`, sending a full batch to the shared list where needed.
+    /// Puts a block on top of `stock`; only inside [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn put(&self, chains: &mut Chains, core: &Core, index: u32, requested: u32) {
-        if chains.loaded.len >= core.batch {
-            if chains.spare.len > 0 {
-                core.publish(chains.spare);
-            }
-            chains.spare = chains.loaded;
-            chains.loaded = Chain::EMPTY;
-        }
-        chains.loaded.push(&core.slots, index);
+    pub(crate) fn put(&self, stock: &mut Stock, core: &Core, block: u32, requested: u32) {
+        stock.push(core, block);
         self.count_given(requested);
     }
 
-    /// Runs `work` on the chains as their owner; none when a flag of `detours` is set.
+    /// Runs `work` on the stock as their owner; none when a flag of `detours` is set.
     ///
     /// Only the thread the magazine belongs to calls this, and `work` never calls it again.
     #[inline(always)]
-    pub(crate) fn enter<R>(&self, detours: u32, work: impl FnOnce(&mut Chains) -> R) -> Option<R> {
+    pub(crate) fn enter<R>(&self, detours: u32, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
         self.busy.store(true, Ordering::Relaxed);
         asymmetric::light();
-        // Acquire pairs with the Release in `release`: what a seizer did to the chains is seen.
+        // Acquire pairs with the Release in `release`: what a seizer did to the stock is seen.
         if self.detour.load(Ordering::Acquire) & detours != 0 {
             self.busy.store(false, Ordering::Release);
             return None;
         }
-        let result = self.chains.with_mut(|chains| {
+        let result = self.stock.with_mut(|stock| {
             // SAFETY: `busy` is raised and no seizer was announced after it (rules 1 to 4), so no
-            // other thread uses the chains; this thread does not enter twice.
-            work(unsafe { &mut *chains })
+            // other thread uses the stock; this thread does not enter twice.
+            work(unsafe { &mut *stock })
         });
         // Release pairs with the Acquire in `seized`: a seizer sees our last operation.
         self.busy.store(false, Ordering::Release);
@@ -135,22 +180,30 @@ impl Magazine {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// Empties the magazine of another thread.
+    /// Sends all blocks of another thread's magazine to the hot list; false when there were none.
     ///
     /// # Safety
     ///
     /// The caller holds the registry's lock, announced the seizure, passed the heavy fence, and then
     /// saw [`is_busy`](Self::is_busy) false.
-    pub(crate) unsafe fn empty(&self) -> [Chain; 2] {
-        self.chains.with_mut(|chains| {
+    pub(crate) unsafe fn empty(&self, core: &Core) -> bool {
+        self.stock.with_mut(|stock| {
             // SAFETY: by the contract the owner sees the announcement before it would use the
-            // chains, and the lock excludes other seizers.
-            let chains = unsafe { &mut *chains };
-            let taken = [chains.loaded, chains.spare];
-            chains.loaded = Chain::EMPTY;
-            chains.spare = Chain::EMPTY;
-            taken
+            // stock, and the lock excludes other seizers.
+            unsafe { &mut *stock }.drain(core)
         })
+    }
+
+    /// Forgets all blocks of another thread's magazine, for a rebuild.
+    ///
+    /// # Safety
+    ///
+    /// As for [`empty`](Self::empty).
+    pub(crate) unsafe fn forget(&self) {
+        self.stock.with_mut(|stock| {
+            // SAFETY: as in `empty`.
+            unsafe { &mut *stock }.clear();
+        });
     }
 
     /// Ends a seizure (rule e).
@@ -213,6 +266,9 @@ fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
+/// Most blocks in one batch as the builder allows it.
+pub(crate) const BATCH_MAX: u32 = 64;
+const STOCK_MAX: usize = 2 * BATCH_MAX as usize;
 /// Detour: another thread is emptying this magazine.
 pub(crate) const SEIZED: u32 = 1;
 /// Detour: every operation is checked or recorded, so none is fast.

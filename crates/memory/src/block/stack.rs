@@ -120,5 +120,5 @@ fn successor(head: u64, index: u32) -> u64 {
 }
 
 const LEN_BITS: u32 = 8;
-/// Most blocks in one batch.
-pub(crate) const LEN_MAX: u32 = (1 << LEN_BITS) - 1;
+/// Most blocks in one batch that the record has room for.
+const LEN_MAX: u32 = (1 << LEN_BITS) - 1;

@@ -41,6 +41,12 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
+/// Returns a pool id never used before; ids start at 1, the tables use 0 for none.
+pub(crate) fn next_pool_id() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
 /// Has forks counted from now on. Idempotent.
 pub(crate) fn watch_forks() {
     #[cfg(not(any(loom, miri)))]
