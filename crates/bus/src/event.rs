@@ -275,3 +275,79 @@ const NONE: usize = usize::MAX;
 /// A pause is 40-140 cycles, so the busy part lasts some microseconds: about what a sleep costs.
 const SPIN_ROUNDS: u32 = capacity(64, 0) as u32;
 const SPIN_ROUNDS_BUSY: u32 = 56;
+
+#[cfg(all(test, loom))]
+mod tests {
+    use loom::thread;
+
+    use super::*;
+    use crate::sync::Arc;
+
+    /// The least that can be waited for: a count of permits, taken one at a time.
+    struct Permits {
+        count: AtomicUsize,
+        event: Event,
+    }
+
+    impl Permits {
+        fn give(&self, count: usize) {
+            self.count.fetch_add(count, Ordering::Release);
+            self.event.notify(count);
+        }
+
+        fn take(&self) -> Option<()> {
+            let take = |count: usize| count.checked_sub(1);
+            self.count.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).ok().map(|_| ())
+        }
+
+        fn wait(&self) {
+            self.event.block_until(|| self.take());
+        }
+
+        fn cancelled_wait(&self) -> bool {
+            let mut waiting = self.event.until(|| self.take());
+            Pin::new(&mut waiting).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        }
+    }
+
+    /// Runs `scenario` with permits that two other threads wait for, one each.
+    fn check(scenario: impl Fn(&Permits) + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound.get_or_insert(3);
+        model.check(move || {
+            let permits = Arc::new(Permits { count: AtomicUsize::new(0), event: Event::new() });
+            let waiting: Vec<_> = (0..2)
+                .map(|_| {
+                    let permits = Arc::clone(&permits);
+                    thread::spawn(move || permits.wait())
+                })
+                .collect();
+            scenario(&permits);
+            for thread in waiting {
+                thread.join().unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn two_notifications_wake_two_waiters() {
+        check(|permits| {
+            permits.give(1);
+            permits.give(1);
+        });
+    }
+
+    #[test]
+    fn one_notification_of_two_wakes_two_waiters() {
+        check(|permits| permits.give(2));
+    }
+
+    #[test]
+    fn a_waiter_that_goes_away_passes_its_notification_on() {
+        check(|permits| {
+            permits.give(1);
+            let taken = permits.cancelled_wait();
+            permits.give(1 + usize::from(taken));
+        });
+    }
+}

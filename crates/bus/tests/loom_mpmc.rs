@@ -12,7 +12,7 @@ use tidemill_bus::{PopError, PushError, mpmc};
 
 #[test]
 fn two_producers_lose_nothing_around_the_end() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(1).unwrap());
         let pushing: Vec<_> = (1..=2)
             .map(|value| {
@@ -31,7 +31,7 @@ fn two_producers_lose_nothing_around_the_end() {
 
 #[test]
 fn two_consumers_share_without_taking_twice() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         queue.try_push(Box::new(1)).unwrap();
         queue.try_push(Box::new(2)).unwrap();
@@ -50,7 +50,7 @@ fn two_consumers_share_without_taking_twice() {
 
 #[test]
 fn a_push_that_is_over_is_never_missed_by_a_later_pop() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         let other = Arc::clone(&queue);
         let pushing = thread::spawn(move || other.try_push(1).unwrap());
@@ -63,7 +63,7 @@ fn a_push_that_is_over_is_never_missed_by_a_later_pop() {
 
 #[test]
 fn a_pop_that_is_over_has_made_room_for_a_later_push() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         queue.try_push(1).unwrap();
         queue.try_push(2).unwrap();
@@ -77,7 +77,7 @@ fn a_pop_that_is_over_has_made_room_for_a_later_push() {
 
 #[test]
 fn closing_splits_pushes_into_delivered_and_given_back() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         let pushing: Vec<_> = (0..2)
             .map(|value| {
@@ -107,7 +107,7 @@ fn closing_splits_pushes_into_delivered_and_given_back() {
 
 #[test]
 fn batches_stay_together_and_in_order() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(4).unwrap());
         let other = Arc::clone(&queue);
         let pushing = thread::spawn(move || {
@@ -128,7 +128,7 @@ fn batches_stay_together_and_in_order() {
 
 #[test]
 fn every_value_is_dropped_once() {
-    check(|| {
+    check(3, || {
         let counted = Counted::default();
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         let other = Arc::clone(&queue);
@@ -147,7 +147,7 @@ fn every_value_is_dropped_once() {
 
 #[test]
 fn len_stays_between_zero_and_the_capacity() {
-    check(|| {
+    check(3, || {
         let queue = Arc::new(mpmc::Queue::new(2).unwrap());
         let other = Arc::clone(&queue);
         let using = thread::spawn(move || {

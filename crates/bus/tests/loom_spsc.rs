@@ -11,7 +11,7 @@ use tidemill_bus::{PopError, spsc};
 
 #[test]
 fn values_arrive_once_and_in_order_around_the_end() {
-    check(|| {
+    check(3, || {
         let (mut producer, mut consumer) = spsc::ring(2).unwrap();
         let pushing = thread::spawn(move || {
             for value in 0..4 {
@@ -36,7 +36,7 @@ fn values_arrive_once_and_in_order_around_the_end() {
 
 #[test]
 fn batches_are_published_whole() {
-    check(|| {
+    check(3, || {
         let (mut producer, mut consumer) = spsc::ring(2).unwrap();
         producer.try_push(0).unwrap();
         consumer.try_pop().unwrap();
@@ -67,7 +67,7 @@ fn batches_are_published_whole() {
 
 #[test]
 fn closing_loses_nothing_that_was_pushed() {
-    check(|| {
+    check(3, || {
         let (mut producer, mut consumer) = spsc::ring(2).unwrap();
         let pushing = thread::spawn(move || {
             producer.try_push(1).unwrap();
@@ -88,7 +88,7 @@ fn closing_loses_nothing_that_was_pushed() {
 
 #[test]
 fn every_value_is_dropped_once_when_a_half_goes_early() {
-    check(|| {
+    check(3, || {
         let counted = Counted::default();
         let (mut producer, mut consumer) = spsc::ring(2).unwrap();
         let source = counted.clone();
@@ -106,7 +106,7 @@ fn every_value_is_dropped_once_when_a_half_goes_early() {
 
 #[test]
 fn blocked_halves_wake_each_other() {
-    check(|| {
+    check(3, || {
         let (mut producer, mut consumer) = spsc::waiting_ring(1).unwrap();
         let pushing = thread::spawn(move || {
             producer.push(1).unwrap();
@@ -121,7 +121,7 @@ fn blocked_halves_wake_each_other() {
 
 #[test]
 fn a_blocked_push_learns_that_the_consumer_is_gone() {
-    check(|| {
+    check(3, || {
         let (mut producer, consumer) = spsc::waiting_ring(1).unwrap();
         producer.push(1).unwrap();
         let dropping = thread::spawn(move || drop(consumer));

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Runs `scenario` under every interleaving with at most three preemptions, or as many as
+/// Runs `scenario` under every interleaving with at most `preemptions` preemptions, or as many as
 /// `LOOM_MAX_PREEMPTIONS` says.
 ///
-/// Three find every known error of these queues; each more multiplies the time.
-pub(crate) fn check(scenario: impl Fn() + Sync + Send + 'static) {
+/// Two or three find every known error of these queues; each more multiplies the time.
+pub(crate) fn check(preemptions: usize, scenario: impl Fn() + Sync + Send + 'static) {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(3);
+    model.preemption_bound.get_or_insert(preemptions);
     model.check(scenario);
 }
 
