@@ -103,3 +103,17 @@ pub(crate) fn unless_empty<T>(popped: Result<T, PopError>) -> Option<Result<T, P
         done => Some(done),
     }
 }
+
+/// Pushes the value out of `value`; `None`, and the value left there, when the queue is full.
+pub(crate) fn push_unless_full<T>(
+    value: &mut Option<T>,
+    try_push: impl FnOnce(T) -> Result<(), PushError<T>>,
+) -> Option<Result<(), PushError<T>>> {
+    match try_push(value.take().expect("the value is there until it is pushed")) {
+        Err(PushError::Full(back)) => {
+            *value = Some(back);
+            None
+        }
+        done => Some(done),
+    }
+}

@@ -28,9 +28,12 @@ mod event;
 pub mod mpmc;
 mod pace;
 mod park;
+pub mod router;
 pub mod spsc;
 mod sync;
+pub mod unbounded;
 pub mod wait;
 
 pub use error::{CapacityError, PopError, PushError};
+pub use router::Router;
 pub use wait::{Polling, Waiting};

@@ -48,7 +48,9 @@ use std::fmt;
 use std::mem::MaybeUninit;
 
 use crate::drain::drain;
-use crate::error::{CapacityError, PopError, PushError, slot_count, unless_empty};
+use crate::error::{
+    CapacityError, PopError, PushError, push_unless_full, slot_count, unless_empty,
+};
 use crate::pace::Pace;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -486,13 +488,7 @@ impl<T> Queue<T, Waiting> {
 
     /// Pushes the value out of `value`; `None` and the value left there when the queue is full.
     fn push_from(&self, value: &mut Option<T>) -> Option<Result<(), PushError<T>>> {
-        match self.try_push(value.take().expect("the value is there until it is pushed")) {
-            Err(PushError::Full(back)) => {
-                *value = Some(back);
-                None
-            }
-            done => Some(done),
-        }
+        push_unless_full(value, |value| self.try_push(value))
     }
 }
 

@@ -50,7 +50,9 @@ use std::fmt;
 pub use self::batch::{Chunk, Reservation, Values};
 use self::slots::Slots;
 use crate::drain::drain;
-use crate::error::{CapacityError, PopError, PushError, slot_count, unless_empty};
+use crate::error::{
+    CapacityError, PopError, PushError, push_unless_full, slot_count, unless_empty,
+};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Padded};
 use crate::wait::{Polling, Wait, Waiting};
@@ -450,13 +452,7 @@ impl PushCursor {
         ring: &Ring<T, W>,
         value: &mut Option<T>,
     ) -> Option<Result<(), PushError<T>>> {
-        match self.try_push(ring, value.take().expect("the value is there until it is pushed")) {
-            Err(PushError::Full(back)) => {
-                *value = Some(back);
-                None
-            }
-            done => Some(done),
-        }
+        push_unless_full(value, |value| self.try_push(ring, value))
     }
 
     fn ready<T, W: Wait>(&mut self, ring: &Ring<T, W>) -> Option<bool> {
