@@ -24,7 +24,7 @@ fn page_bytes() -> usize {
     if cfg!(any(loom, miri)) { 4096 } else { rustix::param::page_size() }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     //! What tests of several modules share.
 

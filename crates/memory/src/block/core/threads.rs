@@ -64,6 +64,12 @@ impl Core {
         held
     }
 
+    /// Says whether the memory was given back.
+    #[cfg(all(test, loom))]
+    pub(crate) fn is_released(&self) -> bool {
+        self.lock().region.is_none()
+    }
+
     /// Waits until no owner is inside any magazine, and keeps them out.
     fn seize(&self, registry: &Registry) {
         announce(registry);
