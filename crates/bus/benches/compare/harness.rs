@@ -1,0 +1,137 @@
+//! Threads, turns, medians and the printed line.
+
+use std::sync::Barrier;
+use std::time::Instant;
+
+/// One side of a measurement: runs to its end on a thread of its own.
+pub(crate) type Side = Box<dyn FnOnce() + Send>;
+
+/// Something measured: makes its producers and consumers anew for each turn.
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    pub(crate) sides: Box<dyn Fn(&Shape) -> (Vec<Side>, Vec<Side>)>,
+}
+
+/// How many threads push and pop, and how many messages there are in all.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) producers: usize,
+    pub(crate) consumers: usize,
+    pub(crate) messages: usize,
+}
+
+/// What to run.
+pub(crate) struct Plan {
+    pub(crate) turns: usize,
+    pub(crate) messages: usize,
+    filter: Option<String>,
+}
+
+impl Plan {
+    pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
+        let mut plan = Self { turns: 7, messages: 2_000_000, filter: None };
+        for argument in arguments {
+            match argument.as_str() {
+                "--quick" => (plan.turns, plan.messages) = (5, 500_000),
+                // Given by `cargo bench` itself.
+                "--bench" => {}
+                _ => plan.filter = Some(argument),
+            }
+        }
+        plan
+    }
+
+    /// Returns true when the case is asked for.
+    pub(crate) fn wants(&self, case: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| case.contains(filter.as_str()))
+    }
+
+    /// Measures the subjects in turns and prints a line for each: million messages per second.
+    pub(crate) fn rates(&self, case: &str, shape: &Shape, subjects: &[Subject]) {
+        if !self.wants(case) {
+            return;
+        }
+        let mut runs = vec![Vec::new(); subjects.len()];
+        for _ in 0..self.turns {
+            for (subject, runs) in subjects.iter().zip(&mut runs) {
+                let (producers, consumers) = (subject.sides)(shape);
+                let nanos = race(producers, consumers);
+                runs.push(shape.messages as f64 * 1e3 / nanos as f64);
+            }
+        }
+        for (subject, runs) in subjects.iter().zip(runs) {
+            print(case, subject.name, "M/s", "higher", runs);
+        }
+    }
+}
+
+/// Runs all sides at once and returns how many nanoseconds passed until the last one ended.
+pub(crate) fn race(producers: Vec<Side>, consumers: Vec<Side>) -> u64 {
+    let threads = producers.len() + consumers.len();
+    let (start, end) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let from_first = producers.into_iter().enumerate().map(|(index, side)| (index % cpus, side));
+    let from_last =
+        consumers.into_iter().enumerate().map(|(index, side)| (cpus - 1 - index % cpus, side));
+    std::thread::scope(|scope| {
+        for (cpu, side) in from_first.chain(from_last) {
+            let (start, end) = (&start, &end);
+            scope.spawn(move || {
+                pin(cpu);
+                start.wait();
+                side();
+                end.wait();
+            });
+        }
+        start.wait();
+        let begun = now();
+        end.wait();
+        u64::try_from(begun.elapsed().as_nanos()).expect("centuries")
+    })
+}
+
+pub(crate) fn print(
+    case: &str,
+    subject: &str,
+    unit: &str,
+    better: &str,
+    mut runs: Vec<f64>,
+) {
+    let shown: Vec<_> = runs.iter().map(|run| format!("{run:.3}")).collect();
+    runs.sort_by(f64::total_cmp);
+    let median = runs[runs.len() / 2];
+    let ours = subject.starts_with("tidemill");
+    println!(
+        r#"{{"case": "{case}", "subject": "{subject}", "ours": {ours}, "unit": "{unit}", "better": "{better}", "median": {median:.3}, "runs": [{}]}}"#,
+        shown.join(", ")
+    );
+}
+
+/// Repeats `attempt` until it succeeds, as every spinning subject does: some pauses, then the
+/// processor is left to others.
+#[inline(always)]
+pub(crate) fn spin<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+    let mut failures = 0_u32;
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        failures += 1;
+        if failures.is_multiple_of(128) {
+            std::thread::yield_now();
+        } else {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark's clock")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
+
+fn pin(cpu: usize) {
+    let mut set = rustix::thread::CpuSet::new();
+    set.set(cpu);
+    rustix::thread::sched_setaffinity(None, &set).expect("a processor of this machine");
+}
