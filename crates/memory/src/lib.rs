@@ -9,6 +9,8 @@ mod block;
 mod buffer;
 mod numa;
 mod region;
+#[cfg(feature = "sealed")]
+pub mod sealed;
 pub mod sync;
 
 pub use block::{
@@ -18,6 +20,9 @@ pub use block::{
 pub use buffer::{
     Buffer, BufferPool, BufferPoolBuilder, BufferStats, ClassStats, Cleaned, Cleaner, Full, View,
 };
+#[cfg(not(any(loom, miri)))]
+pub use numa::node_of_page;
+pub use numa::{Node, NumaPool, Topology};
 
 /// Returns the bytes of a page.
 fn page_bytes() -> usize {

@@ -41,6 +41,12 @@ impl Region {
         self.base
     }
 
+    /// Returns the whole pages that the region lies on.
+    pub(crate) fn pages(&self) -> std::ops::Range<*const u8> {
+        let start = self.base.as_ptr().cast_const();
+        start..start.wrapping_add(self.len.next_multiple_of(crate::page_bytes()))
+    }
+
     fn at(&self, offset: usize, len: usize) -> *mut u8 {
         assert!(offset <= self.len && len <= self.len - offset, "range lies inside the region");
         // SAFETY: `offset <= self.len`, and the mapping spans `len` bytes from `base`.

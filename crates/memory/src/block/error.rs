@@ -82,6 +82,9 @@ pub enum TakeError {
     /// The pool was made before this process was forked; make a new one.
     #[error("the pool belongs to the parent process")]
     Forked,
+    /// The machine has no such NUMA node, or it has no memory.
+    #[error("there is no NUMA node {0} with memory")]
+    NoSuchNode(u32),
     /// The request is larger than the largest size class.
     #[error("the request exceeds the largest size class")]
     TooLarge,

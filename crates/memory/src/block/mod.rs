@@ -15,6 +15,8 @@
 
 mod builder;
 mod core;
+#[cfg(test)]
+mod damage;
 mod error;
 mod integrity;
 mod magazine;
