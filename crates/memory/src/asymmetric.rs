@@ -13,6 +13,21 @@ use std::sync::atomic::{AtomicBool, Ordering as StdOrdering, compiler_fence};
 
 use crate::sync::atomic::{Ordering, fence};
 
+/// Says whether [`quick`] suffices where [`light`] would do.
+pub(crate) fn is_quick() -> bool {
+    cfg!(any(loom, miri)) || EXPEDITED.load(StdOrdering::Relaxed)
+}
+
+/// As [`light`], for those who asked [`is_quick`] before, once.
+#[inline(always)]
+pub(crate) fn quick() {
+    if cfg!(any(loom, miri)) {
+        fence(Ordering::SeqCst);
+    } else {
+        compiler_fence(StdOrdering::SeqCst);
+    }
+}
+
 /// Orders the caller's earlier writes before its later reads, as seen by [`heavy`].
 #[inline(always)]
 pub(crate) fn light() {

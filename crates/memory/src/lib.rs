@@ -29,7 +29,7 @@ fn page_bytes() -> usize {
     if cfg!(any(loom, miri)) { 4096 } else { rustix::param::page_size() }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     //! What tests of several modules share.
 

@@ -280,7 +280,7 @@ fn parse_memory(text: &str) -> u64 {
 
 const CPUS_MAX: usize = 1 << 16;
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
     use super::*;
 

@@ -2,20 +2,21 @@
 //!
 //! Lock-free code of this workspace takes atomics, `Arc`, threads and cells from here. Built plainly
 //! these are the standard library's own types at no cost; built with `RUSTFLAGS="--cfg loom"` they
-//! are loom's, which runs a closure under every permitted interleaving. Code that is modelled uses
-//! [`capacity`] so that wrap-around and exhaustion happen within the few steps a model can afford.
+//! are loom's, which runs a closure under every permitted interleaving, and with `--cfg shuttle` those
+//! of shuttle, which runs larger scenarios under random ones. Code that is modelled uses [`capacity`] so that wrap-around and exhaustion happen within the few steps a model can afford.
 //!
 //! Never here: locks for the data plane, clocks, allocation.
 
+#[cfg(loom)]
+use loom as chosen;
+#[cfg(shuttle)]
+use shuttle as chosen;
+#[cfg(not(any(loom, shuttle)))]
+use std as chosen;
+
 /// Atomic integers, pointers and fences.
 pub mod atomic {
-    #[cfg(loom)]
-    pub use loom::sync::atomic::{
-        AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
-        fence,
-    };
-    #[cfg(not(loom))]
-    pub use std::sync::atomic::{
+    pub use super::chosen::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
         fence,
     };
@@ -23,20 +24,14 @@ pub mod atomic {
 
 /// Threads as far as a model can run them.
 pub mod thread {
-    #[cfg(loom)]
-    pub use loom::thread::{
+    pub use super::chosen::thread::{
         Builder, JoinHandle, LocalKey, Thread, current, park, spawn, yield_now,
     };
-    #[cfg(not(loom))]
-    pub use std::thread::{Builder, JoinHandle, LocalKey, Thread, current, park, spawn, yield_now};
 }
 
 /// Hints to the processor while waiting.
 pub mod hint {
-    #[cfg(loom)]
-    pub use loom::hint::spin_loop;
-    #[cfg(not(loom))]
-    pub use std::hint::spin_loop;
+    pub use super::chosen::hint::spin_loop;
 }
 
 /// Cells whose accesses a model can check for races.
@@ -82,15 +77,10 @@ pub mod cell {
     }
 }
 
-#[cfg(loom)]
-pub use loom::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
-#[cfg(not(loom))]
-pub use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
-
-#[cfg(loom)]
-pub use loom::{lazy_static, thread_local};
-#[cfg(not(loom))]
-pub use std::thread_local;
+#[cfg(any(loom, shuttle))]
+pub use chosen::lazy_static;
+pub use chosen::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock};
+pub use chosen::thread_local;
 
 /// Returns `normal`, or `modelled` when built for loom.
 ///

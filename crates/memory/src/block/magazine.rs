@@ -32,7 +32,6 @@ pub(crate) struct Magazine {
     stock: UnsafeCell<Stock>,
     taken: AtomicU64,
     given: AtomicU64,
-    requested: AtomicU64,
 }
 
 /// The blocks in a magazine; the most recently given is on top.
@@ -116,45 +115,59 @@ impl Magazine {
             stock: UnsafeCell::new(Stock::new()),
             taken: AtomicU64::new(0),
             given: AtomicU64::new(0),
-            requested: AtomicU64::new(0),
         }
     }
 
     /// Takes the top block; none when there is none or a detour is set.
     #[inline(always)]
     pub(crate) fn take(&self, core: &Core, requested: u32) -> Option<u32> {
-        self.enter(SEIZED | CHECKED, |stock| {
+        self.enter_quickly(|stock| {
             let block = stock.pop()?;
-            core.slots.get(block).state.store(core.stamp(), Ordering::Relaxed);
-            self.count_taken(requested);
+            let slot = core.slots.get(block);
+            slot.state.store(core.stamp(), Ordering::Relaxed);
+            slot.below.store(requested, Ordering::Relaxed);
+            add(&self.taken);
             Some(block)
         })?
     }
 
     /// Puts a block on top; false when a detour is set.
     #[inline(always)]
-    pub(crate) fn give(&self, core: &Core, block: u32, requested: u32) -> bool {
-        self.enter(SEIZED | CHECKED, |stock| {
+    pub(crate) fn give(&self, core: &Core, block: u32) -> bool {
+        self.enter_quickly(|stock| {
             core.slots.get(block).state.store(FREE, Ordering::Relaxed);
-            self.put(stock, core, block, requested);
+            self.put(stock, core, block);
         })
         .is_some()
     }
 
     /// Puts a block on top of `stock`; only inside [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn put(&self, stock: &mut Stock, core: &Core, block: u32, requested: u32) {
+    pub(crate) fn put(&self, stock: &mut Stock, core: &Core, block: u32) {
         stock.push(core, block);
-        self.count_given(requested);
+        add(&self.given);
     }
 
-    /// Runs `work` on the stock as their owner; none when a flag of `detours` is set.
+    /// Runs `work` on the stock as its owner, through [`light`](asymmetric::light); none while it is seized.
     ///
-    /// Only the thread the magazine belongs to calls this, and `work` never calls it again.
-    #[inline(always)]
-    pub(crate) fn enter<R>(&self, detours: u32, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
+    /// Only the thread the magazine belongs to calls this, and `work` never enters again.
+    pub(crate) fn enter<R>(&self, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
         self.busy.store(true, Ordering::Relaxed);
         asymmetric::light();
+        self.enter_fenced(SEIZED, work)
+    }
+
+    /// As [`enter`](Self::enter), and none too when the magazine was made for checks or full fences.
+    #[inline(always)]
+    fn enter_quickly<R>(&self, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
+        self.busy.store(true, Ordering::Relaxed);
+        // Where this is no fence for a seizer, `CHECKED` was set before the magazine was first used.
+        asymmetric::quick();
+        self.enter_fenced(SEIZED | CHECKED, work)
+    }
+
+    #[inline(always)]
+    fn enter_fenced<R>(&self, detours: u32, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
         // Acquire pairs with the Release in `release`: what a seizer did to the stock is seen.
         if self.detour.load(Ordering::Acquire) & detours != 0 {
             self.busy.store(false, Ordering::Release);
@@ -165,7 +178,7 @@ impl Magazine {
             // other thread uses the stock; this thread does not enter twice.
             work(unsafe { &mut *stock })
         });
-        // Release pairs with the Acquire in `seized`: a seizer sees our last operation.
+        // Release pairs with the Acquire in `is_busy`: a seizer sees our last operation.
         self.busy.store(false, Ordering::Release);
         Some(result)
     }
@@ -212,16 +225,13 @@ impl Magazine {
     }
 
     /// Counts a taking; only inside [`enter`](Self::enter).
-    #[inline(always)]
-    pub(crate) fn count_taken(&self, requested: u32) {
-        add(&self.taken, 1);
-        add(&self.requested, u64::from(requested));
+    pub(crate) fn count_taken(&self) {
+        add(&self.taken);
     }
 
-    #[inline(always)]
-    pub(crate) fn count_given(&self, requested: u32) {
-        add(&self.given, 1);
-        add(&self.requested, u64::from(requested).wrapping_neg());
+    /// Counts a giving; only inside [`enter`](Self::enter).
+    pub(crate) fn count_given(&self) {
+        add(&self.given);
     }
 
     /// Returns the counts so far: exact while seized or owned, else of some moments of late.
@@ -229,41 +239,28 @@ impl Magazine {
         Counts {
             taken: self.taken.load(Ordering::Relaxed),
             given: self.given.load(Ordering::Relaxed),
-            requested: self.requested.load(Ordering::Relaxed),
         }
     }
 }
 
-/// Sums over takings and givings. `requested` is bytes taken minus bytes given; the part of one
-/// thread may wrap below zero, the sum over all threads does not.
+/// Sums over takings and givings.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
     pub(crate) taken: u64,
     pub(crate) given: u64,
-    pub(crate) requested: u64,
 }
 
 impl Counts {
     pub(crate) fn add(&mut self, other: Self) {
-        self.taken = self.taken.wrapping_add(other.taken);
-        self.given = self.given.wrapping_add(other.given);
-        self.requested = self.requested.wrapping_add(other.requested);
-    }
-
-    pub(crate) fn count_taken(&mut self, requested: u32) {
-        self.add(Self { taken: 1, given: 0, requested: u64::from(requested) });
-    }
-
-    pub(crate) fn count_given(&mut self, requested: u32) {
-        let requested = u64::from(requested).wrapping_neg();
-        self.add(Self { taken: 0, given: 1, requested });
+        self.taken += other.taken;
+        self.given += other.given;
     }
 }
 
-/// Adds without a locked instruction: the counter has one writer.
+/// Adds one without a locked instruction: the counter has one writer.
 #[inline(always)]
-fn add(counter: &AtomicU64, amount: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+fn add(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }
 
 /// Most blocks in one batch as the builder allows it.
@@ -271,5 +268,5 @@ pub(crate) const BATCH_MAX: u32 = 64;
 const STOCK_MAX: usize = 2 * BATCH_MAX as usize;
 /// Detour: another thread is emptying this magazine.
 pub(crate) const SEIZED: u32 = 1;
-/// Detour: every operation is checked or recorded, so none is fast.
+/// Detour: every operation is checked, recorded, or fully fenced, so none is quick. Never changes.
 pub(crate) const CHECKED: u32 = 2;

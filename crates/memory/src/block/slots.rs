@@ -6,7 +6,7 @@
 //! | field   | block is free                          | block is held              |
 //! |---------|----------------------------------------|----------------------------|
 //! | `next`  | next block of its batch                | stale                      |
-//! | `below` | first of a batch: next batch down      | stale                      |
+//! | `below` | first of a batch: next batch down      | bytes asked for            |
 //! | `info`  | first of a batch: depth and length     | count of shared views      |
 //! | `state` | [`FREE`] or [`POISONED`]               | stamp of the taking, >= 1  |
 //!

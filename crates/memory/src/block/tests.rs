@@ -1,5 +1,5 @@
 //! The pool as its users see it.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -141,12 +141,12 @@ fn place(id: u64) -> usize {
     usize::try_from(id % TABLE_LEN as u64).expect("below the table's length")
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 std::thread_local! {
     static THREAD: Thread = const { Thread::new() };
 }
-#[cfg(loom)]
-loom::thread_local! {
+#[cfg(any(loom, shuttle))]
+crate::sync::thread_local! {
     static THREAD: Thread = Thread::new();
 }
 

@@ -1,5 +1,5 @@
 //! Buffers as their users see them.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Sealing and opening, the published vectors of the parts, and every kind of tampering.
-#![cfg(not(any(loom, miri)))]
+#![cfg(not(any(loom, miri, shuttle)))]
 
 use std::sync::Arc;
 

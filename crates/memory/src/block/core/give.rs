@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::Core;
-use crate::block::magazine::{Magazine, SEIZED};
+use crate::block::magazine::Magazine;
 use crate::block::slots::Chain;
 use crate::block::thread;
 
 impl Core {
     #[cold]
     #[inline(never)]
-    pub(super) fn give_slowly(self: Arc<Self>, index: u32, requested: u32) {
+    pub(super) fn give_slowly(self: Arc<Self>, index: u32) {
         if self.is_forked() {
             // The memory is this child's own copy; it goes when the child does.
             return;
@@ -21,21 +21,21 @@ impl Core {
         let is_sound = self.integrity.examine(&self, index);
         let magazine = thread::magazine(&self);
         let given = magazine.and_then(|magazine| {
-            magazine.enter(SEIZED, |stock| {
+            magazine.enter(|stock| {
                 if is_sound {
                     self.integrity.mark_free(&self, index);
-                    magazine.put(stock, &self, index, requested);
+                    magazine.put(stock, &self, index);
                 } else {
-                    magazine.count_given(requested);
+                    magazine.count_given();
                 }
             })
         });
         if given.is_none() {
-            self.give_under_lock(index, requested, is_sound);
+            self.give_under_lock(index, is_sound);
         }
     }
 
-    fn give_under_lock(&self, index: u32, requested: u32, is_sound: bool) {
+    fn give_under_lock(self: &Arc<Self>, index: u32, is_sound: bool) {
         let mut registry = self.lock();
         if registry.closed {
             registry.held_after_close -= 1;
@@ -43,11 +43,11 @@ impl Core {
                 registry.region = None;
                 // SAFETY: releases the count that `close` leaked for the held blocks, of which
                 // this was the last; the caller has a count of its own.
-                unsafe { Arc::decrement_strong_count(std::ptr::from_ref(self)) };
+                unsafe { Arc::decrement_strong_count(Arc::as_ptr(self)) };
             }
             return;
         }
-        registry.departed.count_given(requested);
+        registry.departed.given += 1;
         if is_sound {
             self.integrity.mark_free(self, index);
             let mut batch = Chain::EMPTY;
@@ -57,11 +57,10 @@ impl Core {
     }
 
     /// Undoes the count of a block that turned out damaged after it was taken.
-    pub(super) fn forget_taken(&self, magazine: Option<&Magazine>, requested: u32) {
-        let counted = magazine
-            .and_then(|magazine| magazine.enter(SEIZED, |_| magazine.count_given(requested)));
+    pub(super) fn forget_taken(&self, magazine: Option<&Magazine>) {
+        let counted = magazine.and_then(|magazine| magazine.enter(|_| magazine.count_given()));
         if counted.is_none() {
-            self.lock().departed.count_given(requested);
+            self.lock().departed.given += 1;
         }
     }
 }

@@ -167,17 +167,17 @@ impl Core {
     ///
     /// `core` points to the pool of block `index`, which the caller holds and does not use again.
     #[inline]
-    pub(crate) unsafe fn give(core: NonNull<Self>, index: u32, requested: u32) {
+    pub(crate) unsafe fn give(core: NonNull<Self>, index: u32) {
         // SAFETY: a pool outlives its held blocks (see the file's head), and the block is held.
         let shared = unsafe { core.as_ref() };
-        let given = thread::with(shared.id, |magazine| magazine.give(shared, index, requested));
+        let given = thread::with(shared.id, |magazine| magazine.give(shared, index));
         if given != Some(true) {
             // SAFETY: the fast path refused, so the block is still held and the pool alive; the
             // pointer came from `Arc::as_ptr`.
             unsafe { Arc::increment_strong_count(core.as_ptr()) };
             // SAFETY: this takes over the count added one line above.
             let core = unsafe { Arc::from_raw(core.as_ptr()) };
-            core.give_slowly(index, requested);
+            core.give_slowly(index);
         }
     }
 

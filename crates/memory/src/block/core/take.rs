@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Core;
 use crate::block::error::TakeError;
-use crate::block::magazine::{Magazine, SEIZED};
+use crate::block::magazine::Magazine;
 use crate::block::slots::{Chain, Damaged};
 use crate::block::thread;
 use crate::sync::atomic::Ordering;
@@ -23,16 +23,17 @@ impl Core {
         }
         let magazine = thread::magazine(self);
         loop {
-            let found = self.take_from_anywhere(magazine.as_deref(), requested);
+            let found = self.take_from_anywhere(magazine.as_deref());
             match found {
                 Ok(Some(index)) => {
                     if self.integrity.admit(self, index) {
+                        self.slots.get(index).below.store(requested, Ordering::Relaxed);
                         if let Some(sites) = &self.sites {
                             sites.record(index, site);
                         }
                         return Ok(index);
                     }
-                    self.forget_taken(magazine.as_deref(), requested);
+                    self.forget_taken(magazine.as_deref());
                 }
                 Ok(None) => self.provide()?,
                 Err(Damaged) => self.rebuild(),
@@ -41,13 +42,9 @@ impl Core {
     }
 
     /// Takes a block from the magazine or, where there is none or it is seized, from the lists.
-    fn take_from_anywhere(
-        &self,
-        magazine: Option<&Magazine>,
-        requested: u32,
-    ) -> Result<Option<u32>, Damaged> {
+    fn take_from_anywhere(&self, magazine: Option<&Magazine>) -> Result<Option<u32>, Damaged> {
         let own = magazine.and_then(|magazine| {
-            magazine.enter(SEIZED, |stock| {
+            magazine.enter(|stock| {
                 if stock.is_empty() {
                     stock.fill(self, self.fetch()?)?;
                 }
@@ -57,7 +54,7 @@ impl Core {
                     stock.clear();
                     return Err(Damaged);
                 }
-                magazine.count_taken(requested);
+                magazine.count_taken();
                 Ok(Some(index))
             })
         });
@@ -73,7 +70,7 @@ impl Core {
         if !self.integrity.claim(self, index) {
             return Err(Damaged);
         }
-        registry.departed.count_taken(requested);
+        registry.departed.taken += 1;
         Ok(Some(index))
     }
 
