@@ -62,10 +62,13 @@ impl Event {
             if let Some(result) = attempt() {
                 return result;
             }
-            if round < SPIN_ROUNDS_BUSY {
-                hint::spin_loop();
-            } else {
+            if round >= SPIN_ROUNDS_BUSY {
                 thread::yield_now();
+                continue;
+            }
+            // Fewer looks disturb the other side less, and let more than one change gather.
+            for _ in 0..1_u32 << round.min(SPIN_PAUSES_LOG_MAX) {
+                hint::spin_loop();
             }
         }
         park::block_on(self.until(attempt))
@@ -270,11 +273,12 @@ impl List {
 /// The index that no entry has.
 const NONE: usize = usize::MAX;
 
-/// Attempts before a thread sleeps, and how many of them only pause the processor.
+/// Attempts before a thread sleeps, and how many of them only pause the processor, 1 to 16 times.
 ///
-/// A pause is 40-140 cycles, so the busy part lasts some microseconds: about what a sleep costs.
-const SPIN_ROUNDS: u32 = capacity(64, 0) as u32;
-const SPIN_ROUNDS_BUSY: u32 = 56;
+/// A pause is 40-140 cycles, so the busy part lasts 4-13 us: about what a sleep costs.
+const SPIN_ROUNDS: u32 = capacity(24, 0) as u32;
+const SPIN_ROUNDS_BUSY: u32 = 18;
+const SPIN_PAUSES_LOG_MAX: u32 = 4;
 
 #[cfg(all(test, loom))]
 mod tests {

@@ -44,6 +44,7 @@
 //! # Ok::<(), tidemill_bus::CapacityError>(())
 //! ```
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::mem::MaybeUninit;
 
@@ -164,7 +165,7 @@ impl<T, W: Wait> Queue<T, W> {
     ///
     /// They stay together and in order. What did not fit, or all when the queue is closed, stays in
     /// `values`. Costs one claim for all of them.
-    pub fn try_push_batch(&self, values: &mut Vec<T>) -> usize {
+    pub fn try_push_batch(&self, values: &mut VecDeque<T>) -> usize {
         if values.is_empty() {
             return 0;
         }
@@ -246,10 +247,8 @@ impl<T, W: Wait> Queue<T, W> {
 
     fn with_slots(capacity: usize) -> Result<Self, CapacityError> {
         let count = slot_count(capacity, size_of::<Slot<T>>())?;
-        let slot = |_| Slot {
-            turn: AtomicUsize::new(0),
-            value: UnsafeCell::new(MaybeUninit::uninit()),
-        };
+        let slot =
+            |_| Slot { turn: AtomicUsize::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) };
         Ok(Self {
             tail: Padded(AtomicUsize::new(0)),
             head: Padded(AtomicUsize::new(0)),

@@ -72,7 +72,10 @@ pub struct Router<T> {
 ///
 /// 1024 topics and 1024 subscribers for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a settings struct, built with `..Default::default()`")]
+#[expect(
+    clippy::exhaustive_structs,
+    reason = "a settings struct, built with `..Default::default()`"
+)]
 pub struct Limits {
     /// The number of topics at most; each takes about 16 bytes before it is used.
     pub topics_max: u32,

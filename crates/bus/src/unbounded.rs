@@ -50,13 +50,12 @@
 
 mod segment;
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use self::segment::{SLOTS, Segment, Store};
 use crate::drain::drain;
-use crate::error::{
-    CapacityError, PopError, PushError, push_unless_full, unless_empty,
-};
+use crate::error::{CapacityError, PopError, PushError, push_unless_full, unless_empty};
 use crate::pace::Pace;
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -87,7 +86,10 @@ unsafe impl<T: Send, W: Wait> Send for Queue<T, W> {}
 
 impl<T> Queue<T> {
     /// Makes a queue, to be polled, that grows until memory ends.
-    #[expect(clippy::new_without_default, reason = "an unlimited queue should be asked for by name")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "an unlimited queue should be asked for by name"
+    )]
     pub fn new() -> Self {
         Self::with_store(Store::new(usize::MAX))
     }
@@ -163,7 +165,7 @@ impl<T, W: Wait> Queue<T, W> {
     ///
     /// They are in order, but other pushes may come between. What did not fit the limit, or all when
     /// the queue is closed, stays in `values`. Costs one claim per segment touched.
-    pub fn try_push_batch(&self, values: &mut Vec<T>) -> usize {
+    pub fn try_push_batch(&self, values: &mut VecDeque<T>) -> usize {
         let mut pushed = 0;
         while !values.is_empty() {
             let Ok(claim) = self.claim_push(values.len()) else { break };
@@ -549,9 +551,7 @@ enum NoClaim {
 #[inline(always)]
 fn advance(position: &AtomicUsize, from: usize, count: usize) -> bool {
     // Relaxed: values are ordered by `written`, segments by the Acquire loads before this.
-    position
-        .compare_exchange_weak(from, from + count, Ordering::Relaxed, Ordering::Relaxed)
-        .is_ok()
+    position.compare_exchange_weak(from, from + count, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// Returns how many slots lie before `position`.

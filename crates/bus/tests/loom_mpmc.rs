@@ -111,7 +111,7 @@ fn batches_stay_together_and_in_order() {
         let queue = Arc::new(mpmc::Queue::new(4).unwrap());
         let other = Arc::clone(&queue);
         let pushing = thread::spawn(move || {
-            let mut values = vec![1, 2];
+            let mut values = [1, 2].into();
             assert_eq!(other.try_push_batch(&mut values), 2);
         });
         queue.try_push(9).unwrap();

@@ -65,38 +65,36 @@ impl Plan {
     }
 }
 
-/// Runs all sides at once and returns how many nanoseconds passed until the last one ended.
+/// Runs all sides at once and returns the nanoseconds from the first one's begin to the last one's
+/// end, by their own clocks: the caller may not get a processor while they run.
 pub(crate) fn race(producers: Vec<Side>, consumers: Vec<Side>) -> u64 {
-    let threads = producers.len() + consumers.len();
-    let (start, end) = (Barrier::new(threads + 1), Barrier::new(threads + 1));
+    let start = Barrier::new(producers.len() + consumers.len());
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let from_first = producers.into_iter().enumerate().map(|(index, side)| (index % cpus, side));
     let from_last =
         consumers.into_iter().enumerate().map(|(index, side)| (cpus - 1 - index % cpus, side));
-    std::thread::scope(|scope| {
-        for (cpu, side) in from_first.chain(from_last) {
-            let (start, end) = (&start, &end);
-            scope.spawn(move || {
-                pin(cpu);
-                start.wait();
-                side();
-                end.wait();
-            });
-        }
-        start.wait();
-        let begun = now();
-        end.wait();
-        u64::try_from(begun.elapsed().as_nanos()).expect("centuries")
-    })
+    let spans = std::thread::scope(|scope| {
+        let threads: Vec<_> = from_first
+            .chain(from_last)
+            .map(|(cpu, side)| {
+                let start = &start;
+                scope.spawn(move || {
+                    pin(cpu);
+                    start.wait();
+                    let begun = now();
+                    side();
+                    (begun, now())
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let begun = spans.iter().map(|span| span.0).min().expect("a thread");
+    let ended = spans.iter().map(|span| span.1).max().expect("a thread");
+    u64::try_from((ended - begun).as_nanos()).expect("not centuries")
 }
 
-pub(crate) fn print(
-    case: &str,
-    subject: &str,
-    unit: &str,
-    better: &str,
-    mut runs: Vec<f64>,
-) {
+pub(crate) fn print(case: &str, subject: &str, unit: &str, better: &str, mut runs: Vec<f64>) {
     let shown: Vec<_> = runs.iter().map(|run| format!("{run:.3}")).collect();
     runs.sort_by(f64::total_cmp);
     let median = runs[runs.len() / 2];

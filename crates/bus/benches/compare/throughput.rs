@@ -1,5 +1,6 @@
 //! Messages per second through each queue: one by one and in batches, 1:1, 2:1 and 1:2.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tidemill_bus::{mpmc, spsc, unbounded};
@@ -299,7 +300,7 @@ fn batched<const WORDS: usize>() -> Vec<Subject> {
 fn batch_of_vec<const WORDS: usize, Q: Send + Sync + 'static>(
     name: &'static str,
     make: impl Fn() -> Q + 'static,
-    push: impl Fn(&Q, &mut Vec<Message<WORDS>>) -> usize + Copy + Send + 'static,
+    push: impl Fn(&Q, &mut VecDeque<Message<WORDS>>) -> usize + Copy + Send + 'static,
     pop: impl Fn(&Q, &mut Vec<Message<WORDS>>) -> usize + Copy + Send + 'static,
 ) -> Subject {
     halves(
@@ -309,7 +310,7 @@ fn batch_of_vec<const WORDS: usize, Q: Send + Sync + 'static>(
             (Arc::clone(&queue), queue)
         },
         move |queue, count| {
-            let mut messages = Vec::with_capacity(BATCH);
+            let mut messages = VecDeque::with_capacity(BATCH);
             let mut done = 0;
             while done < count {
                 let more = BATCH.min(count - done) - messages.len();

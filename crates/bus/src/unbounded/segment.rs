@@ -15,8 +15,8 @@ use std::ptr;
 use crate::error::CapacityError;
 use crate::pace::Pace;
 use crate::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use crate::sync::cell::UnsafeCell;
 use crate::sync::capacity;
+use crate::sync::cell::UnsafeCell;
 
 /// A run of slots that is used once from front to back, then freed or used anew.
 pub(super) struct Segment<T> {
