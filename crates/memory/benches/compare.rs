@@ -27,6 +27,7 @@ fn main() {
     speed::run("4 KiB replace, 256 live", 4096, Pattern::Live, 2_000_000 / scale);
     speed::run("4 KiB cross-thread", 4096, Pattern::CrossThread, 1_000_000 / scale);
     speed::run("64 B cross-thread", 64, Pattern::CrossThread, 2_000_000 / scale);
+    speed::hand_over_alone(2_000_000 / scale);
     subjects::mixed_sizes(1_000_000 / scale);
     speed::latencies(200_000 / scale);
     space::resident();

@@ -99,6 +99,37 @@ fn cross<S: Source>(source: &S, operations: usize) {
     });
 }
 
+/// Measures the ring of [`Pattern::CrossThread`] without any memory, to be taken off its figures.
+pub(crate) fn hand_over_alone(operations: usize) {
+    let mut runs: Vec<_> = (0..RUNS)
+        .map(|_| {
+            let start = Instant::now();
+            cross(&Nothing, operations);
+            start.elapsed().as_nanos() as f64 / operations as f64
+        })
+        .collect();
+    report("cross-thread hand-over alone", "none", "ns", "lower", &mut runs);
+}
+
+/// No memory at all: two words, as ours passes.
+struct Nothing;
+
+impl Source for Nothing {
+    type Item = (u64, u64);
+
+    fn take(&self) -> (u64, u64) {
+        black_box((1, 2))
+    }
+
+    fn touch(item: &mut (u64, u64)) {
+        item.0 = 3;
+    }
+
+    fn give(&self, item: (u64, u64)) {
+        black_box(item);
+    }
+}
+
 /// Measures single operations: p50, p99 and the longest, less what reading the clock costs.
 pub(crate) fn latencies(operations: usize) {
     let mut latency = Latency { operations, runs: vec![[const { Vec::new() }; 3]; NAMES.len()] };

@@ -152,7 +152,7 @@ fn a_producer_and_a_consumer_do_not_pile_up_blocks() {
     let pool = BlockPool::builder(64).blocks_max(1 << 16).batch(8).build().unwrap();
     let (sender, receiver) = std::sync::mpsc::sync_channel::<Block>(4);
     let consumer = std::thread::spawn(move || receiver.into_iter().for_each(drop));
-    for _ in 0..20_000 {
+    for _ in 0..if cfg!(miri) { 200 } else { 20_000 } {
         sender.send(pool.take().unwrap()).unwrap();
     }
     drop(sender);
@@ -248,7 +248,7 @@ fn a_forked_child_is_turned_away_and_the_parent_is_not_touched() {
 #[test]
 fn many_threads_never_share_a_block() {
     let pool = BlockPool::builder(64).blocks_max(256).batch(4).build().unwrap();
-    let rounds = if cfg!(miri) { 50 } else { 20_000 };
+    let rounds = if cfg!(miri) { 30 } else { 20_000 };
     let exchange = crossing(&pool, 4, rounds);
     assert_eq!(exchange, 4 * rounds);
     assert_eq!(pool.stats().held, 0);
