@@ -50,7 +50,8 @@ impl Stock {
     pub(crate) fn pop(&mut self) -> Option<u32> {
         let top = self.len.checked_sub(1)?;
         self.len = top;
-        Some(self.blocks[top as usize])
+        // Masked, and never out of range by it: `top` is below `STOCK_MAX`, a power of two.
+        Some(self.blocks[top as usize % STOCK_MAX])
     }
 
     /// Puts a block on top, first sending the lower half of a full stock to the shared list.
@@ -59,7 +60,7 @@ impl Stock {
         if self.len >= 2 * core.batch {
             self.publish_half(core);
         }
-        self.blocks[self.len as usize] = block;
+        self.blocks[self.len as usize % STOCK_MAX] = block;
         self.len += 1;
     }
 

@@ -15,14 +15,14 @@ use super::magazine::Magazine;
 /// Runs `work` on this thread's magazine of pool `id`, if the table has it.
 #[inline(always)]
 pub(crate) fn with<R>(id: u64, work: impl FnOnce(&Magazine) -> R) -> Option<R> {
-    THREAD
-        .try_with(|thread| {
-            let (known, magazine) = thread.table[place(id)].get();
+    TABLE
+        .try_with(|table| {
+            let (known, magazine) = table[place(id)].get();
             if known != id {
                 return None;
             }
-            // SAFETY: entries point into magazines that `held` of the same thread keeps; an entry
-            // is overwritten before its magazine leaves `held`, and ids are never used twice.
+            // SAFETY: entries point into magazines that `HELD` of the same thread keeps; an entry is
+            // overwritten before its magazine leaves `HELD`, and ids are never used twice.
             Some(work(unsafe { &*magazine }))
         })
         .ok()
@@ -33,7 +33,7 @@ pub(crate) fn with<R>(id: u64, work: impl FnOnce(&Magazine) -> R) -> Option<R> {
 ///
 /// None while the thread is ending and after the pool was closed.
 pub(crate) fn magazine(core: &Arc<Core>) -> Option<Arc<Magazine>> {
-    THREAD.try_with(|thread| thread.magazine(core)).ok().flatten()
+    HELD.try_with(|held| held.magazine(core)).ok().flatten()
 }
 
 /// Returns how often this process and its ancestors forked since the first pool.
@@ -64,22 +64,20 @@ pub(crate) fn watch_forks() {
 #[cfg(not(any(loom, miri)))]
 extern "C" fn forked() {
     FORKS.fetch_add(1, Ordering::Relaxed);
-    // A thread that is ending has no table any more; nothing is left to forget.
-    let _ = THREAD.try_with(Thread::forget);
+    clear_table();
+    // A thread that is ending holds nothing any more; nothing is left to forget.
+    let _ = HELD.try_with(Held::forget);
 }
 
+/// The magazines of this thread, with the pools they belong to.
 #[derive(Debug)]
-struct Thread {
-    table: [Cell<(u64, *const Magazine)>; TABLE_LEN],
-    held: RefCell<Vec<(Arc<Core>, Arc<Magazine>)>>,
+struct Held {
+    magazines: RefCell<Vec<(Arc<Core>, Arc<Magazine>)>>,
 }
 
-impl Thread {
+impl Held {
     const fn new() -> Self {
-        Self {
-            table: [const { Cell::new((0, std::ptr::null())) }; TABLE_LEN],
-            held: RefCell::new(Vec::new()),
-        }
+        Self { magazines: RefCell::new(Vec::new()) }
     }
 
     fn magazine(&self, core: &Arc<Core>) -> Option<Arc<Magazine>> {
@@ -90,50 +88,53 @@ impl Thread {
                 // Dropped outside the borrow: the last reference runs the user's hook's `Drop`.
                 drop(self.closed());
                 let magazine = core.register()?;
-                self.held.borrow_mut().push((Arc::clone(core), Arc::clone(&magazine)));
+                self.magazines.borrow_mut().push((Arc::clone(core), Arc::clone(&magazine)));
                 magazine
             }
         };
-        self.table[place(core.id)].set((core.id, Arc::as_ptr(&magazine)));
+        set_entry(core.id, (core.id, Arc::as_ptr(&magazine)));
         Some(magazine)
     }
 
     fn find(&self, id: u64) -> Option<Arc<Magazine>> {
-        let held = self.held.borrow();
+        let held = self.magazines.borrow();
         held.iter().find(|(core, _)| core.id == id).map(|(_, magazine)| Arc::clone(magazine))
     }
 
     /// Takes out the pools that were closed meanwhile.
     fn closed(&self) -> Vec<(Arc<Core>, Arc<Magazine>)> {
-        let mut held = self.held.borrow_mut();
+        let mut held = self.magazines.borrow_mut();
         let closed: Vec<_> = held.extract_if(.., |(core, _)| core.is_closed()).collect();
-        for (core, _) in &closed {
-            let entry = &self.table[place(core.id)];
-            if entry.get().0 == core.id {
-                entry.set((0, std::ptr::null()));
-            }
-        }
+        // Whoever else shared a cleared entry finds its magazine again by the slow path.
+        closed.iter().for_each(|(core, _)| set_entry(core.id, NO_ENTRY));
         closed
     }
 
     /// Forgets everything without giving it back: in a forked child.
     #[cfg(not(any(loom, miri)))]
     fn forget(&self) {
-        for entry in &self.table {
-            entry.set((0, std::ptr::null()));
-        }
-        if let Ok(mut held) = self.held.try_borrow_mut() {
+        if let Ok(mut held) = self.magazines.try_borrow_mut() {
             std::mem::forget(std::mem::take(&mut *held));
         }
     }
 }
 
-impl Drop for Thread {
+impl Drop for Held {
     fn drop(&mut self) {
-        for (core, magazine) in self.held.get_mut().drain(..) {
+        clear_table();
+        for (core, magazine) in self.magazines.get_mut().drain(..) {
             core.retire(&magazine);
         }
     }
+}
+
+fn clear_table() {
+    (0..TABLE_LEN as u64).for_each(|id| set_entry(id, NO_ENTRY));
+}
+
+fn set_entry(id: u64, entry: Entry) {
+    // Without a destructor the table is there as long as the thread; in models it may be gone.
+    let _ = TABLE.try_with(|table| table[place(id)].set(entry));
 }
 
 #[inline(always)]
@@ -141,14 +142,21 @@ fn place(id: u64) -> usize {
     usize::try_from(id % TABLE_LEN as u64).expect("below the table's length")
 }
 
+/// A pool's id and this thread's magazine of it.
+type Entry = (u64, *const Magazine);
+
+// Two variables: without a destructor, reaching the table costs no check of the thread's state.
 #[cfg(not(any(loom, shuttle)))]
 std::thread_local! {
-    static THREAD: Thread = const { Thread::new() };
+    static TABLE: [Cell<Entry>; TABLE_LEN] = const { [const { Cell::new(NO_ENTRY) }; TABLE_LEN] };
+    static HELD: Held = const { Held::new() };
 }
 #[cfg(any(loom, shuttle))]
 crate::sync::thread_local! {
-    static THREAD: Thread = Thread::new();
+    static TABLE: [Cell<Entry>; TABLE_LEN] = [const { Cell::new(NO_ENTRY) }; TABLE_LEN];
+    static HELD: Held = Held::new();
 }
 
+const NO_ENTRY: Entry = (0, std::ptr::null());
 static FORKS: AtomicU64 = AtomicU64::new(0);
 const TABLE_LEN: usize = 32;
