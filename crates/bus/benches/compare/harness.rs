@@ -24,18 +24,20 @@ pub(crate) struct Shape {
 pub(crate) struct Plan {
     pub(crate) turns: usize,
     pub(crate) messages: usize,
-    filter: Option<String>,
+    case: Option<String>,
+    subject: Option<String>,
 }
 
 impl Plan {
     pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
-        let mut plan = Self { turns: 7, messages: 2_000_000, filter: None };
+        let mut plan = Self { turns: 7, messages: 2_000_000, case: None, subject: None };
         for argument in arguments {
-            match argument.as_str() {
-                "--quick" => (plan.turns, plan.messages) = (5, 500_000),
-                // Given by `cargo bench` itself.
-                "--bench" => {}
-                _ => plan.filter = Some(argument),
+            match argument.split_once('=') {
+                Some(("--case", case)) => plan.case = Some(case.to_owned()),
+                Some(("--subject", subject)) => plan.subject = Some(subject.to_owned()),
+                _ if argument == "--quick" => (plan.turns, plan.messages) = (5, 500_000),
+                // `--bench`, which `cargo bench` adds.
+                _ => {}
             }
         }
         plan
@@ -43,7 +45,12 @@ impl Plan {
 
     /// Returns true when the case is asked for.
     pub(crate) fn wants(&self, case: &str) -> bool {
-        self.filter.as_ref().is_none_or(|filter| case.contains(filter.as_str()))
+        self.case.as_ref().is_none_or(|part| case.contains(part.as_str()))
+    }
+
+    /// Returns true when one of the subjects asked for, separated by commas, is meant.
+    pub(crate) fn wants_subject(&self, name: &str) -> bool {
+        self.subject.as_ref().is_none_or(|wanted| wanted.split(',').any(|one| one == name))
     }
 
     /// Measures the subjects in turns and prints a line for each: million messages per second.
@@ -51,6 +58,8 @@ impl Plan {
         if !self.wants(case) {
             return;
         }
+        let subjects: Vec<_> =
+            subjects.iter().filter(|subject| self.wants_subject(subject.name)).collect();
         let mut runs = vec![Vec::new(); subjects.len()];
         for _ in 0..self.turns {
             for (subject, runs) in subjects.iter().zip(&mut runs) {

@@ -20,7 +20,8 @@ pub(crate) fn run(plan: &Plan) {
     if !plan.wants(CASE) {
         return;
     }
-    let subjects = subjects();
+    let mut subjects = subjects();
+    subjects.retain(|(name, _)| plan.wants_subject(name));
     let mut runs = vec![[const { Vec::new() }; QUANTILES.len()]; subjects.len()];
     for _ in 0..plan.turns {
         for ((_, make), runs) in subjects.iter().zip(&mut runs) {
