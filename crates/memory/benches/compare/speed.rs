@@ -53,9 +53,9 @@ impl Visitor for Speed {
 
 fn repeat<S: Source>(source: &S, operations: usize) {
     for _ in 0..operations {
-        let mut item = black_box(source.take());
+        let mut item = source.take();
         S::touch(&mut item);
-        source.give(black_box(item));
+        source.give(item);
     }
 }
 
@@ -68,7 +68,7 @@ fn replace<S: Source>(source: &S, operations: usize) {
         }
         let mut item = source.take();
         S::touch(&mut item);
-        *place = black_box(Some(item));
+        *place = Some(item);
     }
     live.into_iter().flatten().for_each(|item| source.give(item));
 }
@@ -85,7 +85,7 @@ fn cross<S: Source>(source: &S, operations: usize) {
                         Err(_) => std::hint::spin_loop(),
                     }
                 };
-                source.give(black_box(item));
+                source.give(item);
             }
         });
         for _ in 0..operations {

@@ -15,7 +15,8 @@ pub(crate) trait Source: Sync {
 
     fn take(&self) -> Self::Item;
 
-    /// Writes to the item, so that it is really there.
+    /// Writes to the item through a pointer the compiler knows nothing of, so that it is really there.
+    /// The item itself stays where the compiler keeps it, as in a program.
     fn touch(item: &mut Self::Item);
 
     fn give(&self, item: Self::Item);
@@ -54,7 +55,7 @@ impl Source for BlockPool {
 
     #[inline]
     fn touch(item: &mut Block) {
-        item[0] = 1;
+        *black_box(&mut item[0]) = 1;
     }
 
     #[inline]
@@ -86,7 +87,7 @@ impl<A: GlobalAlloc + Sync> Source for General<A> {
     #[inline]
     fn touch(item: &mut Address) {
         // SAFETY: the allocation is ours.
-        unsafe { item.0.write(1) };
+        unsafe { black_box(item.0).write(1) };
     }
 
     #[inline]
@@ -110,7 +111,7 @@ impl<'a> Source for ObjectPool<'a> {
     }
 
     fn touch(item: &mut Self::Item) {
-        item[0] = 1;
+        *black_box(&mut item[0]) = 1;
     }
 
     fn give(&self, item: Self::Item) {
@@ -136,7 +137,7 @@ impl<'a> Source for Opool<'a> {
     }
 
     fn touch(item: &mut Self::Item) {
-        item[0] = 1;
+        *black_box(&mut item[0]) = 1;
     }
 
     fn give(&self, item: Self::Item) {
