@@ -2,7 +2,7 @@
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `waiting` | written under the lock of `list` | count of entries in state `Waiting`; read by anyone |
+//! | `waiting` | the lock of `list` | count of entries in state `Waiting`; read by anyone |
 //! | `list` | the lock | entries linked first in, first out; never locked while nobody waits |
 //!
 //! A waiter:
@@ -67,7 +67,7 @@ impl Event {
                 continue;
             }
             // Fewer looks disturb the other side less, and let more than one change gather.
-            for _ in 0..1_u32 << round.min(SPIN_PAUSES_LOG_MAX) {
+            for _ in 0..SPIN_PAUSES {
                 hint::spin_loop();
             }
         }
@@ -250,7 +250,8 @@ impl List {
         self.free = index;
     }
 
-    /// Takes a waiting entry out of the order and leaves it `Notified`; `None` when it did not wait.
+    /// Takes a waiting entry out of the order and leaves it `Notified`; `None` when it did not
+    /// wait.
     fn unlink(&mut self, index: usize) -> Option<Waker> {
         let entry = self.entries.get_mut(index)?;
         let Entry::Waiting { before, after, .. } = *entry else { return None };
@@ -273,12 +274,16 @@ impl List {
 /// The index that no entry has.
 const NONE: usize = usize::MAX;
 
-/// Attempts before a thread sleeps, and how many of them only pause the processor, 1 to 16 times.
+/// Attempts before a thread sleeps, and how many of them only pause the processor.
+const SPIN_ROUNDS: u32 = capacity(16, 0) as u32;
+const SPIN_ROUNDS_BUSY: u32 = 12;
+
+/// Pauses between two attempts: of 40-140 cycles each, so 0.3-1 us in all.
 ///
-/// A pause is 40-140 cycles, so the busy part lasts 4-13 us: about what a sleep costs.
-const SPIN_ROUNDS: u32 = capacity(24, 0) as u32;
-const SPIN_ROUNDS_BUSY: u32 = 18;
-const SPIN_PAUSES_LOG_MAX: u32 = 4;
+/// Looking takes cache lines away from the other side: a consumer that looked after each pause
+/// halved the rate of a publisher. The busy part as a whole lasts 3-11 us, about what a sleep
+/// costs.
+const SPIN_PAUSES: u32 = 16;
 
 #[cfg(all(test, loom))]
 mod tests {

@@ -5,11 +5,11 @@
 //! | [`spsc`] | ring, one producer and one consumer, values written and read as slices | values |
 //! | [`mpmc`] | ring, any number of producers and consumers | values |
 //! | [`unbounded`] | linked segments, any number of both | bytes of segments, or memory |
-//! | [`router`] | topics, each with a list of subscribers, each with an [`mpmc`] queue | all of it |
+//! | [`router`] | topics with subscribers, each with an [`mpmc`] queue | all of it |
 //!
-//! Every queue comes in two kinds, chosen by a type parameter ([`wait`]): [`Polling`] has the `try_`
-//! forms only and pays for nothing else; [`Waiting`] adds blocking and async forms on `std::task`,
-//! for any executor, and pays one fence per operation.
+//! Every queue comes in two kinds, chosen by a type parameter ([`wait`]): [`Polling`] has the
+//! `try_` forms only and pays for nothing else; [`Waiting`] adds blocking and async forms on
+//! `std::task`, for any executor, and pays one fence per operation.
 //!
 //! What holds everywhere:
 //! - A value that could not be pushed comes back in the error.

@@ -1,31 +1,33 @@
 //! A bounded ring between any number of producers and consumers.
 //!
 //! Each slot carries the turn that it is at, after D. Vyukov's bounded MPMC queue: the slot of
-//! position `p` (index `p & (slots - 1)`, lap `p / slots`) waits for a push when its turn is
-//! `2 * lap`, and for a pop when it is `2 * lap + 1`. Counting by laps rather than by positions makes
+//! position `p` (index `p & (slots - 1)`, lap `p / slots`) waits for a push when its turn is `2 *
+//! lap`, and for a pop when it is `2 * lap + 1`. Counting by laps rather than by positions makes
 //! the two distinguishable also in a ring of one slot.
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `tail` | all | position of the next push, and the `CLOSED` bit; changed by compare-exchange or `fetch_or` |
-//! | `head` | all | position of the next pop; changed by compare-exchange |
-//! | `turn` of a slot | who claimed the slot's position | stored once per claim (Release), loaded by anyone (Acquire) |
-//! | `value` of a slot | who claimed the slot's position | written before `turn` becomes odd, taken before it becomes even |
+//! | `tail` | all | next push and the `CLOSED` bit; compare-exchange, `fetch_or` |
+//! | `head` | all | next pop; compare-exchange |
+//! | a slot's `turn` | its claimant | stored once per claim (Release), loaded by all (Acquire) |
+//! | a slot's `value` | its claimant | written before `turn` is odd, taken before it is even |
 //!
-//! 1. Push: load `tail`; when the turn of its slot is `2 * lap`, claim the position by moving `tail`
-//!    on, write the value, store the turn `2 * lap + 1`.
+//! 1. Push: load `tail`; when the turn of its slot is `2 * lap`, claim the position by moving
+//!    `tail` on, write the value, store the turn `2 * lap + 1`.
 //! 2. Pop: load `head`; when the turn of its slot is `2 * lap + 1`, claim the position by moving
 //!    `head` on, take the value, store the turn `2 * lap + 2`.
 //! 3. A slot that is behind means full (empty) only when `tail == head + slots` (`tail == head`) as
 //!    well. Else the one who claimed it is about to finish, and the caller tries again.
-//! 4. Close: set `CLOSED` in `tail`. No claim of 1 succeeds after it, as each expects the bit clear;
-//!    a pop answers `Closed` only when `head` has reached the position that stands in `tail`.
+//! 4. Close: set `CLOSED` in `tail`. No claim of 1 succeeds after it, as each expects the bit
+//!    clear; a pop answers `Closed` only when `head` has reached the position that stands in
+//!    `tail`.
 //! 5. A batch claims as many consecutive positions as it found ready, by one move of `tail`
 //!    (`head`). They stay ready until then: only the owner of a position changes its slot's turn.
 //!
-//! A thread that is stopped between its claim and its store of the turn holds up those who need that
-//! slot, and nobody else; the `try_` forms then spin and yield. Positions are 63 bits: at 10^9 values
-//! a second they last 290 years. There is no fence and no lock unless the queue is [`Waiting`].
+//! A thread that is stopped between its claim and its store of the turn holds up those who need
+//! that slot, and nobody else; the `try_` forms then spin and yield. Positions are 63 bits: at 10^9
+//! values a second they last 290 years. There is no fence and no lock unless the queue is
+//! [`Waiting`].
 //!
 //! # Examples
 //!
@@ -161,7 +163,8 @@ impl<T, W: Wait> Queue<T, W> {
         Ok(value)
     }
 
-    /// Moves values from the front of `values` into the queue while there is room; returns how many.
+    /// Moves values from the front of `values` into the queue while there is room; returns how
+    /// many.
     ///
     /// They stay together and in order. What did not fit, or all when the queue is closed, stays in
     /// `values`. Costs one claim for all of them.
@@ -280,8 +283,8 @@ impl<T, W: Wait> Queue<T, W> {
                     Err(now) => tail = now,
                 }
             } else {
-                // Rule 3. `head` only grows and `tail` cannot pass it by more than the capacity: so if
-                // they are that far apart now, `tail` is still what was loaded, and it is full.
+                // Rule 3. `head` only grows and `tail` cannot pass it by more than the capacity: so
+                // if they are that far apart now, `tail` is still what was loaded, and it is full.
                 if self.head.load(Ordering::Acquire) + self.capacity() == tail {
                     return Err(NoClaim::Behind);
                 }
@@ -388,8 +391,8 @@ impl<T, W: Wait> Queue<T, W> {
     fn slot(&self, position: usize) -> &Slot<T> {
         let index = position & (self.slots.len() - 1);
         debug_assert!(index < self.slots.len(), "the number of slots is a power of two");
-        // SAFETY: `slots` is never empty and its length a power of two, both since `with_slots`, so a
-        // masked index is in bounds.
+        // SAFETY: `slots` is never empty and its length a power of two, both since `with_slots`, so
+        // a masked index is in bounds.
         unsafe { self.slots.get_unchecked(index) }
     }
 }
@@ -459,7 +462,8 @@ impl<T> Queue<T, Waiting> {
         self.wait.values.until(|| unless_empty(self.try_pop())).await
     }
 
-    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no value.
+    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no
+    /// value.
     ///
     /// # Errors
     ///

@@ -2,11 +2,11 @@
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `woken` | the lock | a waker sets it; the thread takes it, sleeping on `signal` until it is set |
+//! | `woken` | the lock | a waker sets it; the thread sleeps on `signal` till it can take it |
 //!
 //! 1. The thread polls the future; on `Pending` it sleeps until `woken` is set, and takes it.
-//! 2. A waker sets `woken` under the lock, then signals. Set between 1's poll and its sleep, it ends
-//!    the sleep at once; so no wake-up is lost.
+//! 2. A waker sets `woken` under the lock, then signals. Set between 1's poll and its sleep, it
+//!    ends the sleep at once; so no wake-up is lost.
 //!
 //! The waker of a thread is made once per thread and kept, so that waiting allocates nothing. It is
 //! not `thread::park`, whose token foreign code on the same thread could take.

@@ -8,18 +8,18 @@
 //! | field | owner | access |
 //! |---|---|---|
 //! | `names` | its lock | from name to index; touched by [`Router::topic`] only |
-//! | `topics[index]` | the lock of `names` | set once, before the index is handed out; read by anyone |
-//! | a topic's list | the lock of its `members` | replaced as a whole; read by anyone as a snapshot |
+//! | `topics[index]` | the lock of `names` | set before the index is handed out; read by anyone |
+//! | a topic's list | the lock of its `members` | replaced whole; read as a snapshot |
 //! | a topic's `published` | publishers | added to, relaxed; read by anyone |
-//! | a subscriber's queue | publishers push, the subscription pops | see [`mpmc`](crate::mpmc); under `DropOldest` publishers pop too |
+//! | a subscriber's queue | [`mpmc`](crate::mpmc) | under `DropOldest` publishers pop too |
 //!
 //! 1. Subscribe: under the lock of `members`, publish a copy of the list with the new subscriber. A
 //!    `publish` that begins after `subscribe` returns reaches it.
-//! 2. Publish: take a snapshot of the list; offer a clone of the payload to each, the payload itself to
-//!    the last.
-//! 3. Unsubscribe (drop of the [`Subscription`]): close the queue, publish a copy of the list without
-//!    it, drop what is left in the queue. A publisher with an older snapshot is answered `Closed` and
-//!    goes on; one that waits for room there is woken by the close.
+//! 2. Publish: take a snapshot of the list; offer a clone of the payload to each, the payload
+//!    itself to the last.
+//! 3. Unsubscribe (drop of the [`Subscription`]): close the queue, publish a copy of the list
+//!    without it, drop what is left in the queue. A publisher with an older snapshot is answered
+//!    `Closed` and goes on; one that waits for room there is woken by the close.
 //! 4. Drop of the router: close every queue. Subscriptions drain what they have, then see `Closed`.
 //!
 //! Messages of one publisher on one topic arrive in their order, less those that were dropped.
@@ -143,7 +143,8 @@ impl<T> Router<T> {
     ///
     /// # Errors
     ///
-    /// When the name is longer than [`TOPIC_NAME_BYTES_MAX`], or there is no room for another topic.
+    /// When the name is longer than [`TOPIC_NAME_BYTES_MAX`], or there is no room for another
+    /// topic.
     pub fn topic(&self, name: &str) -> Result<TopicId, RouterError> {
         if name.len() > TOPIC_NAME_BYTES_MAX {
             return Err(RouterError::NameTooLong { bytes: name.len() });
@@ -171,8 +172,8 @@ impl<T> Router<T> {
         self.find(topic).map(|topic| topic.name())
     }
 
-    /// Subscribes to a topic with a queue of at least `capacity` values, rounded up to a power of two;
-    /// dropping the subscription ends it.
+    /// Subscribes to a topic with a queue of at least `capacity` values, rounded up to a power of
+    /// two; dropping the subscription ends it.
     ///
     /// Costs a copy of the topic's list of subscribers.
     ///

@@ -11,9 +11,9 @@
 //! |---|---|---|
 //! | `tail` | producer | stored by it alone (Release); loaded by the consumer (Acquire) |
 //! | `head` | consumer | stored by it alone (Release); loaded by the producer (Acquire) |
-//! | slots in `head..tail` | consumer | initialised; read, then given back by storing `head` |
-//! | slots in `tail..head + capacity` | producer | uninitialised; written, then given by storing `tail` |
-//! | `producer_gone`, `consumer_gone` | the half that goes | set once (Release), loaded by the other (Acquire) |
+//! | slots in `head..tail` | consumer | full; read, then given back by storing `head` |
+//! | slots in `tail..head + capacity` | producer | empty; written, then given by storing `tail` |
+//! | `producer_gone`, `consumer_gone` | who goes | set once (Release), loaded (Acquire) |
 //!
 //! 1. Push: unless `tail - seen_head == capacity`, write the slot of `tail`, store `tail + 1`.
 //!    `seen_head` is the producer's copy of `head`, loaded again only when the ring looks full.
@@ -189,15 +189,16 @@ impl<T> Producer<T, Waiting> {
     ///
     /// # Cancel safety
     ///
-    /// A future dropped before it is ready has not pushed the value and drops it. To keep the value,
-    /// await [`ready`](Self::ready) and call [`try_push`](Self::try_push).
+    /// A future dropped before it is ready has not pushed the value and drops it. To keep the
+    /// value, await [`ready`](Self::ready) and call [`try_push`](Self::try_push).
     pub async fn push_async(&mut self, value: T) -> Result<(), PushError<T>> {
         let mut value = Some(value);
         let (ring, cursor) = (&*self.ring, &mut self.cursor);
         ring.wait.space.until(|| cursor.push_from(ring, &mut value)).await
     }
 
-    /// Blocks the thread until there is room for at least one value; false when the consumer is gone.
+    /// Blocks the thread until there is room for at least one value; false when the consumer is
+    /// gone.
     pub fn block_until_ready(&mut self) -> bool {
         let (ring, cursor) = (&*self.ring, &mut self.cursor);
         ring.wait.space.block_until(|| cursor.ready(ring))
@@ -432,7 +433,8 @@ impl PushCursor {
         if known >= wanted {
             return known;
         }
-        // Rule 1. Acquire pairs with the Release in `PopCursor::give_back`: values are out of slots.
+        // Rule 1. Acquire pairs with the Release in `PopCursor::give_back`: values are out of
+        // slots.
         self.seen_head = ring.head.load(Ordering::Acquire);
         self.seen_head + ring.capacity() - self.tail
     }

@@ -5,30 +5,31 @@
 //! ```
 //!
 //! It grows by segments of 63 slots and shrinks again. It is bounded all the same: by the bytes of
-//! segments given to [`Queue::with_limit`], else by `isize::MAX` bytes. The claims follow crossbeam's
-//! `SegQueue`; a segment's end is told by counting those who have left it.
+//! segments given to [`Queue::with_limit`], else by `isize::MAX` bytes. The claims follow
+//! crossbeam's `SegQueue`; a segment's end is told by counting those who have left it.
 //!
-//! A position is `segment number * 64 + offset`; offset 63 belongs to no slot and means that the next
-//! segment is being put in place.
+//! A position is `segment number * 64 + offset`; offset 63 belongs to no slot and means that the
+//! next segment is being put in place.
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `tail.position` | all | of the next push, and the `CLOSED` bit; moved by compare-exchange; from offset 63 on by 4's thread alone, by `fetch_add` |
-//! | `tail.segment` | 4's thread | stored while the offset is 63; read with the position, valid if the claim succeeds |
+//! | `tail.position` | all; 4 at offset 63 | next push and `CLOSED`; compare-exchange, then 4's add |
+//! | `tail.segment` | 4's thread | stored at offset 63; read by all, valid if the claim succeeds |
 //! | `head.position`, `head.segment` | all, 5's thread | the same for pops |
-//! | `seen_tail` | all | some past tail position without the bit; a hint that spares pops a look at `tail` |
-//! | `written` of a slot | pusher, then popper | set after the value is written (Release), awaited by its popper (Acquire) |
-//! | `next` of a segment | 4's thread | stored once (Release) per life of the segment |
-//! | `left` of a segment | poppers | counts the slots emptied; who makes it 63 owns the segment alone |
+//! | `seen_tail` | all | a past `tail.position`: spares pops a look at the present one |
+//! | a slot's `written` | its pusher | set after the value (Release), awaited by the popper (Acquire) |
+//! | a segment's `next` | 4's thread | stored once in its life (Release) |
+//! | a segment's `left` | poppers | slots emptied; who makes it 63 owns the segment |
 //!
-//! 1. Push: load `tail.position`, then `tail.segment`; claim the slot by moving the position on. Only
-//!    then is the segment touched: write the value, set `written`.
+//! 1. Push: load `tail.position`, then `tail.segment`; claim the slot by moving the position on.
+//!    Only then is the segment touched: write the value, set `written`.
 //! 2. Pop: unless `head.position` has reached `tail.position`, claim likewise; wait for `written`,
 //!    take the value, count yourself out of the segment.
 //! 3. A segment is freed, or kept for reuse, by whoever counts out last. Every slot's pusher and
 //!    popper is then done with it: the popper counted after its last access, and the pusher's last
-//!    access was `written`. A thread that still holds its address has not claimed anything there, so
-//!    its compare-exchange on a position that only grows must fail, and it never follows the address.
+//!    access was `written`. A thread that still holds its address has not claimed anything there,
+//!    so its compare-exchange on a position that only grows must fail, and it never follows the
+//!    address.
 //! 4. Who claims the last slot for a push has a new segment at hand before; it stores `next` and
 //!    `tail.segment` and moves `tail.position` past offset 63. Others wait for that.
 //! 5. Who claims the last slot for a pop waits for `next`, stores `head.segment` and moves
@@ -163,8 +164,8 @@ impl<T, W: Wait> Queue<T, W> {
 
     /// Moves values from the front of `values` into the queue; returns how many.
     ///
-    /// They are in order, but other pushes may come between. What did not fit the limit, or all when
-    /// the queue is closed, stays in `values`. Costs one claim per segment touched.
+    /// They are in order, but other pushes may come between. What did not fit the limit, or all
+    /// when the queue is closed, stays in `values`. Costs one claim per segment touched.
     pub fn try_push_batch(&self, values: &mut VecDeque<T>) -> usize {
         let mut pushed = 0;
         while !values.is_empty() {
@@ -394,8 +395,8 @@ impl<T> Queue<T, Waiting> {
         self.wait.space.until(|| self.push_from(&mut value)).await
     }
 
-    /// Pushes the value that stands in `value`, waiting while the limit is reached; does nothing when
-    /// there is none.
+    /// Pushes the value that stands in `value`, waiting while the limit is reached; does nothing
+    /// when there is none.
     ///
     /// # Errors
     ///
@@ -433,7 +434,8 @@ impl<T> Queue<T, Waiting> {
         self.wait.values.until(|| unless_empty(self.try_pop())).await
     }
 
-    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no value.
+    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no
+    /// value.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The two kinds of every queue: those that are only polled and those that can be waited on.
 //!
 //! The kind is a type parameter, so that a queue which nobody waits on has no trace of waiting in
-//! it: no fence, no field, no branch. A data plane that polls many queues takes [`Polling`]; threads
-//! and tasks that have nothing else to do take [`Waiting`].
+//! it: no fence, no field, no branch. A data plane that polls many queues takes [`Polling`];
+//! threads and tasks that have nothing else to do take [`Waiting`].
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
 //! What the queues and the router promise beyond order: threads, panics, cancellation, overflow.
 #![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

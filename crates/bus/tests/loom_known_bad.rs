@@ -1,7 +1,7 @@
 //! Textbook mistakes that the models must reject: what shows that the models can fail.
 //!
-//! Each fixture has the right form beside the wrong one where a flag makes the difference, so that it
-//! is the mistake that is rejected. Run with `RUSTFLAGS="--cfg loom" cargo test --package
+//! Each fixture has the right form beside the wrong one where a flag makes the difference, so that
+//! it is the mistake that is rejected. Run with `RUSTFLAGS="--cfg loom" cargo test --package
 //! tidemill-bus --release --test loom_known_bad`.
 #![cfg(loom)]
 #![expect(unsafe_code, reason = "the mistakes are in unsafe code")]

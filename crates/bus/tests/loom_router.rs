@@ -1,6 +1,7 @@
 //! Models of the router: subscribe, unsubscribe and publish at the same time.
 //!
-//! Run with `RUSTFLAGS="--cfg loom" cargo test --package tidemill-bus --release --test loom_router`.
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --package tidemill-bus --release --test
+//! loom_router`.
 #![cfg(loom)]
 
 mod model;

@@ -1,4 +1,5 @@
-//! Models of the unbounded queue, with one slot per segment: growth, reuse of segments, close, limit.
+//! Models of the unbounded queue, with one slot per segment: growth, reuse of segments, close,
+//! limit.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --package tidemill-bus --release --test
 //! loom_unbounded`.

@@ -1,7 +1,7 @@
 //! How long a message is under way when one is sent each microsecond.
 //!
-//! The producer sends the time at which a message was due, so that a message that leaves late counts
-//! as late; the consumer takes the difference when it has it.
+//! The producer sends the time at which a message was due, so that a message that leaves late
+//! counts as late; the consumer takes the difference when it has it.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Messages per second from one publisher to one subscriber, and deliveries per second to four.
 //!
-//! The payload is 64 bytes by value, or an `Arc` of them out of a fixed set whose counters then move
-//! between the processors with every message. Nothing is allocated per message.
+//! The payload is 64 bytes by value, or an `Arc` of them out of a fixed set whose counters then
+//! move between the processors with every message. Nothing is allocated per message.
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ fn tokio_broadcast<P: Clone + Send + Sync + 'static>(payload: fn(usize) -> P) ->
         let consumers = (0..shape.consumers).map(|_| {
             let mut receiver = sender.subscribe();
             Box::new(move || {
-                // It drops what is too old rather than wait, so the end is told by the sender's drop.
+                // It drops what is too old rather than wait, so the end is told by the sender's
+                // drop.
                 loop {
                     match receiver.blocking_recv() {
                         Ok(message) => {

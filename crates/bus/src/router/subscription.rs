@@ -14,8 +14,8 @@ use crate::wait::Waiting;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The publisher waits for room: nothing is lost, and one slow subscriber slows the publishers of
-    /// its topic.
+    /// The publisher waits for room: nothing is lost, and one slow subscriber slows the publishers
+    /// of its topic.
     Block,
     /// The new message is dropped for this subscriber, and counted.
     DropNewest,
@@ -39,8 +39,8 @@ pub struct SubscriberCounters {
 
 /// What publishers know of a subscription.
 ///
-/// `dropped_newest` and `dropped_oldest` are raised by publishers, after the fact, and read by anyone.
-/// Deliveries are not counted: the queue's positions tell them.
+/// `dropped_newest` and `dropped_oldest` are raised by publishers, after the fact, and read by
+/// anyone. Deliveries are not counted: the queue's positions tell them.
 pub(super) struct Subscriber<T> {
     pub(super) queue: mpmc::Queue<T, Waiting>,
     overflow: Overflow,
@@ -58,8 +58,8 @@ impl<T> Subscriber<T> {
         })
     }
 
-    /// Pushes `payload` as far as that needs no waiting; gives it back when a blocking subscriber is
-    /// full.
+    /// Pushes `payload` as far as that needs no waiting; gives it back when a blocking subscriber
+    /// is full.
     #[inline]
     pub(super) fn offer(&self, payload: T) -> Result<Offer, T> {
         match self.queue.try_push(payload) {
@@ -113,8 +113,8 @@ impl<T> Subscriber<T> {
     }
 
     pub(super) fn counters(&self) -> SubscriberCounters {
-        // Drops first: each was popped or refused before it was counted, so what is read after is not
-        // below. Acquire pairs with the Release of the counting.
+        // Drops first: each was popped or refused before it was counted, so what is read after is
+        // not below. Acquire pairs with the Release of the counting.
         let dropped_oldest = self.dropped_oldest.load(Ordering::Acquire);
         let dropped_newest = self.dropped_newest.load(Ordering::Acquire);
         let popped = self.queue.popped_total();
@@ -189,7 +189,8 @@ impl<T> Subscription<T> {
         self.subscriber.queue.pop_async().await
     }
 
-    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no message.
+    /// Pops like [`try_pop_batch`](Self::try_pop_batch), blocking the thread while there is no
+    /// message.
     ///
     /// # Errors
     ///

@@ -140,7 +140,8 @@ impl<T, W: Wait> Drop for Reservation<'_, T, W> {
         drain(|| {
             let last = self.filled.checked_sub(1)?;
             self.filled = last;
-            // SAFETY: the slot was filled and is this side's; it counts as empty since the line above.
+            // SAFETY: the slot was filled and is this side's; it counts as empty since the line
+            // above.
             Some(unsafe { self.producer.ring.slots.take(self.position()) })
         });
     }
@@ -265,7 +266,8 @@ impl<T, W: Wait> Iterator for Values<'_, T, W> {
         self.left = self.left.checked_sub(1)?;
         self.taken += 1;
         let position = self.consumer.cursor.head;
-        // Advanced now and published by the drop: even if that never comes, no value is taken twice.
+        // Advanced now and published by the drop: even if that never comes, no value is taken
+        // twice.
         self.consumer.cursor.head += 1;
         // SAFETY: `left` values from `head` on are in the ring, and `head` has passed this one.
         Some(unsafe { self.consumer.ring.slots.take(position) })

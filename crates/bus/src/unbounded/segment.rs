@@ -6,8 +6,8 @@
 //!
 //! | field of the store | owner | access |
 //! |---|---|---|
-//! | `allocated` | all | segments that exist, in the list, kept or at hand; raised before an allocation |
-//! | `kept` | whoever swaps | null or a segment that nobody else knows; put by compare-exchange from null (Release), taken by swap with null (Acquire) |
+//! | `allocated` | all | segments that exist, wherever; raised before an allocation |
+//! | `kept` | who swaps | null, or a segment that none else knows; put (Release), taken (Acquire) |
 
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -56,7 +56,8 @@ impl<T> Segment<T> {
         drop(unsafe { Box::from_raw(segment) });
     }
 
-    /// Makes a segment that was used up like new. Relaxed: its owner alone knows it, and publishes it.
+    /// Makes a segment that was used up like new. Relaxed: its owner alone knows it, and publishes
+    /// it.
     fn reset(&self) {
         self.next.store(ptr::null_mut(), Ordering::Relaxed);
         self.left.store(0, Ordering::Relaxed);

@@ -1,4 +1,5 @@
-//! The textbook Michael-Scott queue that frees the old head at once: another popper may still read it.
+//! The textbook Michael-Scott queue that frees the old head at once: another popper may still read
+//! it.
 //!
 //! loom does not see plain frees, so a node has a cell that its free writes and every visit reads:
 //! an access that is not ordered with the free is then a race that loom reports.

@@ -1,4 +1,5 @@
-//! An SPSC ring that publishes its tail `Relaxed`: the consumer may see the position before the value.
+//! An SPSC ring that publishes its tail `Relaxed`: the consumer may see the position before the
+//! value.
 
 use std::mem::MaybeUninit;
 

@@ -1,5 +1,5 @@
-//! A wait list without the fences: the waiter looks before its entry is seen, the notifier likewise,
-//! and both go to sleep.
+//! A wait list without the fences: the waiter looks before its entry is seen, the notifier
+//! likewise, and both go to sleep.
 
 use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use loom::sync::{Condvar, Mutex};
