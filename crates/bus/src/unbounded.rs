@@ -13,11 +13,11 @@
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `tail.position` | all; 4 at offset 63 | next push and `CLOSED`; compare-exchange, then 4's add |
+//! | `tail.position` | all; 4 at offset 63 | next push and `CLOSED`; compare-exchange, 4's add |
 //! | `tail.segment` | 4's thread | stored at offset 63; read by all, valid if the claim succeeds |
 //! | `head.position`, `head.segment` | all, 5's thread | the same for pops |
 //! | `seen_tail` | all | a past `tail.position`: spares pops a look at the present one |
-//! | a slot's `written` | its pusher | set after the value (Release), awaited by the popper (Acquire) |
+//! | a slot's `written` | its pusher | set after the value (Release); popper waits (Acquire) |
 //! | a segment's `next` | 4's thread | stored once in its life (Release) |
 //! | a segment's `left` | poppers | slots emptied; who makes it 63 owns the segment |
 //!

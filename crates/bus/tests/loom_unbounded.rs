@@ -1,4 +1,4 @@
-//! Models of the unbounded queue, with one slot per segment: growth, reuse of segments, close,
+//! Models of the unbounded queue, with two slots per segment: growth, reuse of segments, close,
 //! limit.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --package tidemill-bus --release --test
@@ -18,19 +18,19 @@ fn values_cross_segments_once_and_in_order() {
         let queue = Arc::new(unbounded::Queue::new());
         let other = Arc::clone(&queue);
         let pushing = thread::spawn(move || {
-            for value in 0..3 {
+            for value in 0..4 {
                 other.try_push(Box::new(value)).unwrap();
             }
         });
         let mut got = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..3 {
             got.extend(queue.try_pop().map(|value| *value));
         }
         pushing.join().unwrap();
         while let Ok(value) = queue.try_pop() {
             got.push(*value);
         }
-        assert_eq!(got, [0, 1, 2]);
+        assert_eq!(got, [0, 1, 2, 3]);
         assert_eq!(queue.len(), 0);
     });
 }
@@ -44,13 +44,15 @@ fn a_segment_is_reused_only_after_everyone_has_left_it() {
         let other = Arc::clone(&queue);
         let popping = thread::spawn(move || *other.try_pop().unwrap());
         let mine = *queue.try_pop().unwrap();
-        // Takes the segments that the two pops have left, or are about to leave.
-        queue.try_push(Box::new(3)).unwrap();
-        queue.try_push(Box::new(4)).unwrap();
+        // The last of them goes into the segment that the two pops have left, or are about to leave.
+        for value in 3..=5 {
+            queue.try_push(Box::new(value)).unwrap();
+        }
         let theirs = popping.join().unwrap();
         assert_eq!(mine + theirs, 3);
-        assert_eq!(*queue.try_pop().unwrap(), 3);
-        assert_eq!(*queue.try_pop().unwrap(), 4);
+        for value in 3..=5 {
+            assert_eq!(*queue.try_pop().unwrap(), value);
+        }
     });
 }
 
@@ -126,12 +128,15 @@ fn a_push_at_the_limit_waits_for_a_segment() {
     check(3, || {
         let limit = 2 * unbounded::Queue::<i32>::SEGMENT_BYTES;
         let queue = Arc::new(unbounded::Queue::waiting_with_limit(limit).unwrap());
-        queue.try_push(1).unwrap();
-        assert_eq!(queue.try_push(2), Err(PushError::Full(2)));
+        for value in 1..=3 {
+            queue.try_push(value).unwrap();
+        }
+        assert_eq!(queue.try_push(4), Err(PushError::Full(4)));
         let other = Arc::clone(&queue);
-        let pushing = thread::spawn(move || other.push(2).unwrap());
-        assert_eq!(queue.pop(), Ok(1));
-        assert_eq!(queue.pop(), Ok(2));
+        let pushing = thread::spawn(move || other.push(4).unwrap());
+        for value in 1..=4 {
+            assert_eq!(queue.pop(), Ok(value));
+        }
         pushing.join().unwrap();
     });
 }

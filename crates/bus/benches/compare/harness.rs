@@ -6,10 +6,13 @@ use std::time::Instant;
 /// One side of a measurement: runs to its end on a thread of its own.
 pub(crate) type Side = Box<dyn FnOnce() + Send>;
 
+/// Makes the producers and the consumers of one turn.
+pub(crate) type MakeSides = dyn Fn(&Shape) -> (Vec<Side>, Vec<Side>);
+
 /// Something measured: makes its producers and consumers anew for each turn.
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
-    pub(crate) sides: Box<dyn Fn(&Shape) -> (Vec<Side>, Vec<Side>)>,
+    pub(crate) sides: Box<MakeSides>,
 }
 
 /// How many threads push and pop, and how many messages there are in all.

@@ -14,6 +14,7 @@ use crate::harness::{Plan, Side, now, print, race, spin};
 type Push = Box<dyn FnMut(Instant) + Send>;
 type Pop = Box<dyn FnMut() -> Instant + Send>;
 type Pair = (Push, Pop);
+type Named = (&'static str, fn() -> Pair);
 
 pub(crate) fn run(plan: &Plan) {
     const CASE: &str = "latency at 1 M/s";
@@ -65,7 +66,7 @@ fn measure((mut push, mut pop): Pair, count: usize) -> Vec<u64> {
     nanos
 }
 
-fn subjects() -> Vec<(&'static str, fn() -> Pair)> {
+fn subjects() -> Vec<Named> {
     vec![
         ("tidemill spsc", || {
             let (mut producer, mut consumer) = spsc::ring(CAPACITY).expect("small");

@@ -211,7 +211,7 @@ impl<T> Drop for Store<T> {
 }
 
 /// Slots of a segment.
-pub(super) const SLOTS: usize = capacity(63, 1);
+pub(super) const SLOTS: usize = capacity(63, 2);
 
 /// Free segments kept for reuse.
 const KEPT_MAX: usize = capacity(8, 1);
