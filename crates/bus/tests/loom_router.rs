@@ -75,6 +75,25 @@ fn a_publisher_blocked_on_a_subscriber_is_freed_when_that_leaves() {
 }
 
 #[test]
+fn two_publishers_with_an_old_list_do_not_wait_for_one_who_left() {
+    check(2, || {
+        let router = router();
+        let topic = router.topic("t").unwrap();
+        let leaving = router.subscribe(topic, 1, Overflow::Block).unwrap();
+        let publishing: Vec<_> = (0..2)
+            .map(|message| {
+                let router = Arc::clone(&router);
+                thread::spawn(move || router.publish(topic, message).unwrap())
+            })
+            .collect();
+        drop(leaving);
+        for thread in publishing {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
 fn dropping_the_oldest_keeps_the_newest_and_counts_each() {
     check(2, || {
         let router = router();
