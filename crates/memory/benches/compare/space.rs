@@ -1,0 +1,128 @@
+//! What stays resident, how long a step of the clean-up lasts, and how often memory is warm.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tidemill_memory::BufferPool;
+
+use crate::subjects::{NAMES, Source, Visitor, visit_all};
+use crate::trace::{self, Step};
+use crate::{RUNS, report};
+
+/// Takes 128 MiB at once and gives it all back: resident bytes above the start, then after clean-up.
+pub(crate) fn resident() {
+    let mut resident = Resident(vec![Vec::new(); NAMES.len()], Vec::new());
+    for _ in 0..RUNS {
+        resident.ours();
+        visit_all(4096, &mut resident);
+    }
+    report("resident before the clean-up", "ours", "MiB", "lower", &mut resident.1);
+    for (name, mut runs) in NAMES.into_iter().zip(resident.0) {
+        if !runs.is_empty() {
+            report("resident after a burst of 128 MiB was freed", name, "MiB", "lower", &mut runs);
+        }
+    }
+}
+
+/// After clean-up by subject, and ours before it.
+struct Resident(Vec<Vec<f64>>, Vec<f64>);
+
+impl Resident {
+    /// Ours goes through the buffer pool, whose clean-up gives memory back: one time-to-live later.
+    fn ours(&mut self) {
+        let pool = BufferPool::builder().time_to_live(Duration::from_secs(1)).build();
+        let pool = pool.expect("address space");
+        let mut now = Instant::now();
+        let before = resident_mib();
+        let mut buffers: Vec<_> = (0..BURST).map(|_| pool.take(4096).expect("room")).collect();
+        buffers.iter_mut().for_each(|buffer| buffer.resize(4096, 1).expect("fits"));
+        pool.clean(now);
+        drop(buffers);
+        self.1.push(resident_mib() - before);
+        for _ in 0..3 {
+            now += Duration::from_secs(1);
+            while pool.clean(now).more {}
+        }
+        self.0[0].push((resident_mib() - before).max(0.0));
+    }
+}
+
+impl Visitor for Resident {
+    fn visit<S: Source>(&mut self, place: usize, source: &S) {
+        if place == 0 || place > 3 {
+            return; // Ours has its own way; the pool crates never give anything back.
+        }
+        let before = resident_mib();
+        let mut items: Vec<_> = (0..BURST).map(|_| source.take()).collect();
+        items.iter_mut().for_each(S::touch);
+        items.into_iter().for_each(|item| source.give(item));
+        self.0[place].push((resident_mib() - before).max(0.0));
+    }
+}
+
+/// Steps of the clean-up with 100,000 idle buffers: the longest, and all together.
+pub(crate) fn clean_steps() {
+    let (mut longest, mut median, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..RUNS {
+        let pool = BufferPool::builder()
+            .class_bytes_max(512 << 20)
+            .time_to_live(Duration::from_secs(1))
+            .build()
+            .expect("address space");
+        let mut buffers: Vec<_> = (0..100_000).map(|_| pool.take(4096).expect("room")).collect();
+        buffers.iter_mut().for_each(|buffer| buffer.resize(64, 1).expect("fits"));
+        let mut now = Instant::now();
+        pool.clean(now);
+        drop(buffers);
+        let mut steps = Vec::new();
+        for _ in 0..3 {
+            now += Duration::from_secs(1);
+            loop {
+                let start = Instant::now();
+                let cleaned = pool.clean(now);
+                steps.push(start.elapsed().as_nanos() as f64 / 1000.0);
+                if !cleaned.more {
+                    break;
+                }
+            }
+        }
+        steps.sort_by(f64::total_cmp);
+        longest.push(steps[steps.len() - 1]);
+        median.push(steps[steps.len() / 2]);
+        whole.push(steps.iter().sum());
+    }
+    report("longest clean-up step, 100,000 idle", "ours", "us", "lower", &mut longest);
+    report("median clean-up step, 100,000 idle", "ours", "us", "lower", &mut median);
+    report("whole clean-up, 100,000 idle", "ours", "us", "lower", &mut whole);
+}
+
+/// Runs the proxy's trace with the clean-up at work.
+pub(crate) fn hit_rate() {
+    let pool = BufferPool::builder().time_to_live(Duration::from_secs(1)).build();
+    let pool = pool.expect("address space");
+    let mut now = Instant::now();
+    let mut held = HashMap::new();
+    for step in trace::steps(2000) {
+        match step {
+            Step::Take(buffer, bytes) => {
+                held.insert(buffer, pool.take(bytes).expect("room"));
+            }
+            Step::Give(buffer) => drop(held.remove(&buffer)),
+            Step::Tick => {
+                now += Duration::from_millis(10);
+                pool.clean(now);
+            }
+        }
+    }
+    let rate = pool.stats().hit_rate() * 100.0;
+    report("hit rate on a proxy's trace", "ours", "%", "higher", &mut [rate]);
+}
+
+fn resident_mib() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux has statm");
+    let pages: u64 =
+        statm.split(' ').nth(1).and_then(|field| field.parse().ok()).expect("a number");
+    pages as f64 * 4096.0 / 1048576.0
+}
+
+const BURST: usize = 32 << 10;
