@@ -8,10 +8,10 @@
 //! | secrets in memory, and sealed for a recipient   | `sealed` (feature of that name)            |
 //! | atomics that models can check                   | [`sync`]                                   |
 //!
-//! Taking and giving use the thread's own store; threads meet once in a batch, in a lock-free list. Nothing
-//! here reads a clock (but for the background clean-up and the debug mode that records call sites), logs,
-//! or allocates on the hot path. Unsafe code is argued block by block; docs/decisions/memory.md says what proves
-//! which part.
+//! Taking and giving use the thread's own store; threads meet once in a batch, in a lock-free
+//! list. Nothing here reads a clock (but for the background clean-up and the debug mode that
+//! records call sites), logs, or allocates on the hot path. Unsafe code is argued block by block;
+//! docs/decisions/memory.md says what proves which part.
 #![expect(
     unsafe_code,
     reason = "memory pools hand out raw memory; each block argues its invariant"

@@ -1,8 +1,9 @@
 //! Memory on a named NUMA node.
 //!
-//! The topology comes from sysfs; a machine or kernel without NUMA is one node that has everything.
-//! Memory is bound with mbind(2) before anything touches it, so that pages come from the node whoever
-//! writes first. The caller's node follows from the processor it runs on (getcpu(2), in the vDSO).
+//! The topology comes from sysfs; a machine or kernel without NUMA is one node that has
+//! everything. Memory is bound with mbind(2) before anything touches it, so that pages come from
+//! the node whoever writes first. The caller's node follows from the processor it runs on
+//! (getcpu(2), in the vDSO).
 //!
 //! On one node nothing is bound and nothing is asked: [`NumaPool`] is then its only block pool.
 
@@ -80,8 +81,8 @@ impl Topology {
         &self.nodes
     }
 
-    /// Returns the index in [`nodes`](Self::nodes) of the node the caller runs on. It may have moved by
-    /// the time the answer is used.
+    /// Returns the index in [`nodes`](Self::nodes) of the node the caller runs on. It may have
+    /// moved by the time the answer is used.
     #[inline]
     pub fn local(&self) -> usize {
         if self.nodes.len() == 1 {
@@ -227,8 +228,8 @@ pub(crate) fn bind(region: &Region, node: u32) -> io::Result<()> {
     let word = mask.get_mut(node as usize / 64).ok_or(io::ErrorKind::InvalidInput)?;
     *word |= 1 << (node % 64);
     let Range { start, end } = region.pages();
-    // SAFETY: the range is whole pages of our own mapping and the mask outlives the call; the kernel
-    // reads `NODES_MAX` bits of it (it takes one less than it is told). No byte changes.
+    // SAFETY: the range is whole pages of our own mapping and the mask outlives the call; the
+    // kernel reads `NODES_MAX` bits of it (it takes one less than it is told). No byte changes.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mbind,

@@ -1,9 +1,11 @@
 //! The one switch between real and model-checked synchronisation.
 //!
-//! Lock-free code of this workspace takes atomics, `Arc`, threads and cells from here. Built plainly
-//! these are the standard library's own types at no cost; built with `RUSTFLAGS="--cfg loom"` they
-//! are loom's, which runs a closure under every permitted interleaving, and with `--cfg shuttle` those
-//! of shuttle, which runs larger scenarios under random ones. Code that is modelled uses [`capacity`] so that wrap-around and exhaustion happen within the few steps a model can afford.
+//! Lock-free code of this workspace takes atomics, `Arc`, threads and cells from here. Built
+//! plainly these are the standard library's own types at no cost; built with `RUSTFLAGS="--cfg
+//! loom"` they are loom's, which runs a closure under every permitted interleaving, and with
+//! `--cfg shuttle` those of shuttle, which runs larger scenarios under random ones. Code that is
+//! modelled uses [`capacity`] so that wrap-around and exhaustion happen within the few steps a
+//! model can afford.
 //!
 //! Never here: locks for the data plane, clocks, allocation.
 

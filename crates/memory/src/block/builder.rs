@@ -8,7 +8,7 @@ use super::BlockPool;
 use super::core::Core;
 use super::error::BuildError;
 use super::integrity::{Hardening, Hook, Incident, Integrity};
-use super::magazine::BATCH_MAX;
+use super::magazine::{BATCH_MAX, WHOLE_BLOCK};
 use super::outstanding::Sites;
 use super::slots::NIL;
 use crate::page_bytes;
@@ -191,7 +191,7 @@ impl BlockPoolBuilder {
             .and_then(|bytes| bytes.checked_next_multiple_of(self.align))
             .ok_or_else(overflow)?;
         let bytes = stride.checked_mul(self.blocks_max).ok_or_else(overflow)?;
-        if bytes > isize::MAX as usize || self.block_bytes > u32::MAX as usize {
+        if bytes > isize::MAX as usize || self.block_bytes >= WHOLE_BLOCK as usize {
             return Err(overflow());
         }
         let chunk = self.chunk_bytes.unwrap_or(stride.max(CHUNK_BYTES));

@@ -1,4 +1,5 @@
-//! Damage done on purpose, and what the pool makes of it. The deeds are undefined behaviour in Miri's eyes.
+//! Damage done on purpose, and what the pool makes of it. The deeds are undefined behaviour in
+//! Miri's eyes.
 #![cfg(not(any(loom, miri, shuttle)))]
 
 use std::collections::HashSet;

@@ -6,9 +6,9 @@
 //! | canary | state, poison, guard               | state, guard; then poisons           | plain   |
 //! | full   | state, poison, guard               | state, guard; then poisons           | encoded |
 //!
-//! A block whose guard or poison is damaged is quarantined: never handed out again. A damaged link, or a
-//! block in a list that somebody holds, makes the lists be rebuilt from the states. Every event
-//! is counted and goes to the hook, on the thread that found it, outside all locks.
+//! A block whose guard or poison is damaged is quarantined: never handed out again. A damaged
+//! link, or a block in a list that somebody holds, makes the lists be rebuilt from the states.
+//! Every event is counted and goes to the hook, on the thread that found it, outside all locks.
 //!
 //! The guard is 16 bytes behind each block. Reads of guard and poison are volatile, because the
 //! optimiser may otherwise assume that nobody wrote there.
@@ -28,8 +28,8 @@ pub enum Hardening {
     /// Nothing on the fast path; giving by raw pointer is still checked.
     #[default]
     Off,
-    /// Guard words, poison after free, double free and foreign pointers. Costs a pass over the block on
-    /// each taking and giving.
+    /// Guard words, poison after free, double free and foreign pointers. Costs a pass over the
+    /// block on each taking and giving.
     Canary,
     /// As `Canary`, and encoded links, verified on each step, with rebuilding.
     Full,

@@ -1,21 +1,24 @@
 //! One thread's own store of blocks of one pool.
 //!
-//! A stack of up to two batches, after Bonwick and Adams, "Magazines and Vmem" (USENIX 2001): takes and
-//! gives touch only its top; a whole batch comes from the shared list when it is empty, and the
-//! lower half goes there when it is full, so at least one batch of operations lies between two
-//! exchanges. An array and not a chain: a take then need not wait for the link of the last give.
+//! A stack of up to two batches, after Bonwick and Adams, "Magazines and Vmem" (USENIX 2001):
+//! takes and gives touch only its top; a whole batch comes from the shared list when it is empty,
+//! and the lower half goes there when it is full, so at least one batch of operations lies
+//! between two exchanges. An array and not a chain: a take then need not wait for the link of the
+//! last give.
 //!
 //! | field       | owner thread                        | seizing thread, under the registry's lock |
 //! |-------------|-------------------------------------|-------------------------------------------|
 //! | `detour`    | reads after raising `busy`          | sets and clears `SEIZED`                  |
 //! | `busy`      | raised while it uses `stock`        | reads after the heavy fence               |
-//! | `stock`     | only while `busy` and not detoured  | only while `SEIZED` and not `busy`        |
-//! | counters    | writes while `busy`                 | reads                                     |
+//! | `blocks`    | only while `busy` and not detoured  | only while `SEIZED` and not `busy`        |
+//! | `word`      | writes while `busy`                 | writes the length as it uses `blocks`     |
+//! | `given`     | writes while `busy`                 | reads                                     |
 //!
-//! Owner: 1 raise `busy`, 2 light fence, 3 read `detour`, 4 use `stock`, 5 lower `busy` (Release).
-//! Seizer: a set `SEIZED`, b heavy fence, c read `busy` (Acquire), d use `stock` if it was low, e clear
-//! `SEIZED` (Release). By the fences either 3 sees a, and the owner goes by the shared list, or c sees
-//! 1, and the seizer waits or passes on. Modelled in `block/models.rs`.
+//! Owner: 1 raise `busy`, 2 light fence, 3 read `detour`, 4 use `blocks`, 5 lower `busy`
+//! (Release). Seizer: a set `SEIZED`, b heavy fence, c read `busy` (Acquire), d use `blocks` if
+//! it was low, e clear `SEIZED` (Release). By the fences either 3 sees a, and the owner goes by
+//! the shared list, or c sees 1, and the seizer waits or passes on. Modelled in
+//! `block/models.rs`.
 
 use super::core::Core;
 use super::slots::{Chain, Damaged, FREE};
@@ -24,119 +27,159 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::cell::UnsafeCell;
 
 /// The store of one thread.
+///
+/// In the order of use, so that the offsets of what an operation needs fit into one byte.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct Magazine {
+    /// Blocks taken ever, above; blocks in the stock now, in the lowest [`LEN_BITS`]: one word, so
+    /// that an operation reads and writes one.
+    word: AtomicU64,
+    given: AtomicU64,
     busy: AtomicBool,
     detour: AtomicU32,
-    stock: UnsafeCell<Stock>,
-    taken: AtomicU64,
-    given: AtomicU64,
+    /// Blocks in two batches; never changes.
+    full: u64,
+    blocks: UnsafeCell<Blocks>,
 }
 
-/// The blocks in a magazine; the most recently given is on top.
+/// The most recently given is on top, at the highest index in use.
+type Blocks = [u32; STOCK_MAX];
+
+/// The blocks in a magazine, for whoever may use them.
 #[derive(Debug)]
-pub(crate) struct Stock {
-    len: u32,
-    blocks: [u32; STOCK_MAX],
+pub(crate) struct Stock<'a> {
+    word: &'a AtomicU64,
+    blocks: &'a mut Blocks,
 }
 
-impl Stock {
-    const fn new() -> Self {
-        Self { len: 0, blocks: [0; STOCK_MAX] }
+impl Stock<'_> {
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        self.word.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
+    fn set_word(&mut self, word: u64) {
+        self.word.store(word, Ordering::Relaxed);
+    }
+
+    fn len(&self) -> usize {
+        usize::try_from(self.word() & LEN_MASK).expect("at most two batches")
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.set_word(self.word() & !LEN_MASK | len as u64);
+    }
+
+    /// Takes the top block and adds `taken` to the count.
+    #[inline(always)]
+    fn pop_counted(&mut self, taken: u64) -> Option<u32> {
+        let word = self.word();
+        if word & LEN_MASK == 0 {
+            return None;
+        }
+        let word = word.wrapping_add(taken.wrapping_sub(1));
+        self.set_word(word);
+        // Masked, and never changed by it: a length is at most `STOCK_MAX`, a power of two.
+        Some(self.blocks[(word & (STOCK_MAX as u64 - 1)) as usize])
+    }
+
     pub(crate) fn pop(&mut self) -> Option<u32> {
-        let top = self.len.checked_sub(1)?;
-        self.len = top;
-        // Masked, and never out of range by it: `top` is below `STOCK_MAX`, a power of two.
-        Some(self.blocks[top as usize % STOCK_MAX])
+        self.pop_counted(0)
     }
 
     /// Puts a block on top, first sending the lower half of a full stock to the shared list.
     #[inline(always)]
-    fn push(&mut self, core: &Core, block: u32) {
-        if self.len >= 2 * core.batch {
-            self.publish_half(core);
+    fn push(&mut self, core: &Core, full: u64, block: u32) {
+        let mut word = self.word();
+        if word & LEN_MASK >= full {
+            // By parts: a pointer to `self` would move it from registers to memory.
+            word = publish_half(core, word, self.blocks);
         }
-        self.blocks[self.len as usize % STOCK_MAX] = block;
-        self.len += 1;
-    }
-
-    #[cold]
-    fn publish_half(&mut self, core: &Core) {
-        let half = core.batch as usize;
-        // The blocks used longest ago go.
-        core.publish(core.slots.chain(self.blocks[..half].iter().copied()));
-        self.blocks.copy_within(half..self.len as usize, 0);
-        self.len -= core.batch;
+        self.blocks[(word & (STOCK_MAX as u64 - 1)) as usize] = block;
+        self.set_word(word + 1);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Takes in a batch; empties the stock on damage, because a rebuild follows.
     pub(crate) fn fill(&mut self, core: &Core, mut batch: Chain) -> Result<(), Damaged> {
-        debug_assert!(self.len == 0 && batch.len as usize <= STOCK_MAX);
+        debug_assert!(self.is_empty() && batch.len as usize <= STOCK_MAX);
         let len = batch.len as usize;
         // Backwards, so that the batch's first block is taken first.
         for place in self.blocks[..len].iter_mut().rev() {
             *place = batch.pop(&core.slots)?.expect("a chain is as long as it says");
         }
-        self.len = u32::try_from(len).expect("at most two batches");
+        self.set_len(len);
         Ok(())
     }
 
     /// Forgets its blocks; a rebuild finds them.
     pub(crate) fn clear(&mut self) {
-        self.len = 0;
+        self.set_len(0);
     }
 
     fn drain(&mut self, core: &Core) -> bool {
-        let blocks = &self.blocks[..self.len as usize];
+        let blocks = &self.blocks[..self.len()];
         for batch in blocks.chunks(core.batch as usize) {
             core.publish(core.slots.chain(batch.iter().copied()));
         }
-        std::mem::take(&mut self.len) > 0
+        let had_some = !blocks.is_empty();
+        self.set_len(0);
+        had_some
     }
 }
 
-// SAFETY: all fields but `stock` are atomic; `stock` is used by one thread at a time, as the
-// protocol in the file's head argues and the loom model `seizing_excludes_the_owner` checks.
+// SAFETY: all fields but `blocks` are atomic or never change; `blocks` is used by one thread at a
+// time, as the protocol in the file's head argues and the loom model `seizing_excludes_the_owner`
+// checks.
 unsafe impl Sync for Magazine {}
 
 impl Magazine {
-    /// Makes an empty one; `detour` is 0 or [`CHECKED`].
-    pub(crate) fn new(detour: u32) -> Self {
+    /// Makes an empty one for batches of `batch` blocks; `detour` is 0 or [`CHECKED`].
+    pub(crate) fn new(batch: u32, detour: u32) -> Self {
+        debug_assert!(batch <= BATCH_MAX);
         Self {
+            word: AtomicU64::new(0),
+            given: AtomicU64::new(0),
             busy: AtomicBool::new(false),
             detour: AtomicU32::new(detour),
-            stock: UnsafeCell::new(Stock::new()),
-            taken: AtomicU64::new(0),
-            given: AtomicU64::new(0),
+            full: 2 * u64::from(batch),
+            blocks: UnsafeCell::new([0; STOCK_MAX]),
         }
     }
 
-    /// Takes the top block; none when there is none or a detour is set.
+    /// Takes the top block; none when there is none or a detour is set. `requested` is not noted
+    /// when it is [`WHOLE_BLOCK`].
     #[inline(always)]
     pub(crate) fn take(&self, core: &Core, requested: u32) -> Option<u32> {
         self.enter_quickly(|stock| {
-            let block = stock.pop()?;
-            let slot = core.slots.get(block);
+            let block = stock.pop_counted(TAKEN_ONE)?;
+            // SAFETY: a stock holds blocks that were given and blocks that `fill` followed links
+            // through, which is checked; both are blocks of the pool.
+            let slot = unsafe { core.slots.get_known(block) };
             slot.state.store(core.stamp(), Ordering::Relaxed);
-            slot.below.store(requested, Ordering::Relaxed);
-            add(&self.taken);
+            if requested != WHOLE_BLOCK {
+                slot.below.store(requested, Ordering::Relaxed);
+            }
             Some(block)
         })?
     }
 
     /// Puts a block on top; false when a detour is set.
+    ///
+    /// # Safety
+    ///
+    /// `block` is a block of the pool `core`, and the caller's alone.
     #[inline(always)]
-    pub(crate) fn give(&self, core: &Core, block: u32) -> bool {
+    pub(crate) unsafe fn give(&self, core: &Core, block: u32) -> bool {
         self.enter_quickly(|stock| {
-            core.slots.get(block).state.store(FREE, Ordering::Relaxed);
+            // SAFETY: a block of the pool, by the contract.
+            let slot = unsafe { core.slots.get_known(block) };
+            slot.state.store(FREE, Ordering::Relaxed);
             self.put(stock, core, block);
         })
         .is_some()
@@ -144,40 +187,44 @@ impl Magazine {
 
     /// Puts a block on top of `stock`; only inside [`enter`](Self::enter).
     #[inline(always)]
-    pub(crate) fn put(&self, stock: &mut Stock, core: &Core, block: u32) {
-        stock.push(core, block);
+    pub(crate) fn put(&self, stock: &mut Stock<'_>, core: &Core, block: u32) {
+        stock.push(core, self.full, block);
         add(&self.given);
     }
 
-    /// Runs `work` on the stock as its owner, through [`light`](asymmetric::light); none while it is seized.
+    /// Runs `work` on the stock as its owner, through [`light`](asymmetric::light); none while it
+    /// is seized.
     ///
     /// Only the thread the magazine belongs to calls this, and `work` never enters again.
-    pub(crate) fn enter<R>(&self, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
+    pub(crate) fn enter<R>(&self, work: impl FnOnce(&mut Stock<'_>) -> R) -> Option<R> {
         self.busy.store(true, Ordering::Relaxed);
         asymmetric::light();
         self.enter_fenced(SEIZED, work)
     }
 
-    /// As [`enter`](Self::enter), and none too when the magazine was made for checks or full fences.
+    /// As [`enter`](Self::enter), and none too when the magazine was made for checks or full
+    /// fences.
     #[inline(always)]
-    fn enter_quickly<R>(&self, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
+    fn enter_quickly<R>(&self, work: impl FnOnce(&mut Stock<'_>) -> R) -> Option<R> {
         self.busy.store(true, Ordering::Relaxed);
-        // Where this is no fence for a seizer, `CHECKED` was set before the magazine was first used.
+        // Where this is no fence for a seizer, `CHECKED` was set before the magazine was first
+        // used.
         asymmetric::quick();
         self.enter_fenced(SEIZED | CHECKED, work)
     }
 
     #[inline(always)]
-    fn enter_fenced<R>(&self, detours: u32, work: impl FnOnce(&mut Stock) -> R) -> Option<R> {
+    fn enter_fenced<R>(&self, detours: u32, work: impl FnOnce(&mut Stock<'_>) -> R) -> Option<R> {
         // Acquire pairs with the Release in `release`: what a seizer did to the stock is seen.
         if self.detour.load(Ordering::Acquire) & detours != 0 {
             self.busy.store(false, Ordering::Release);
             return None;
         }
-        let result = self.stock.with_mut(|stock| {
+        let result = self.blocks.with_mut(|blocks| {
             // SAFETY: `busy` is raised and no seizer was announced after it (rules 1 to 4), so no
-            // other thread uses the stock; this thread does not enter twice.
-            work(unsafe { &mut *stock })
+            // other thread uses the blocks; this thread does not enter twice.
+            let blocks = unsafe { &mut *blocks };
+            work(&mut Stock { word: &self.word, blocks })
         });
         // Release pairs with the Acquire in `is_busy`: a seizer sees our last operation.
         self.busy.store(false, Ordering::Release);
@@ -198,13 +245,14 @@ impl Magazine {
     ///
     /// # Safety
     ///
-    /// The caller holds the registry's lock, announced the seizure, passed the heavy fence, and then
-    /// saw [`is_busy`](Self::is_busy) false.
+    /// The caller holds the registry's lock, announced the seizure, passed the heavy fence, and
+    /// then saw [`is_busy`](Self::is_busy) false.
     pub(crate) unsafe fn empty(&self, core: &Core) -> bool {
-        self.stock.with_mut(|stock| {
+        self.blocks.with_mut(|blocks| {
             // SAFETY: by the contract the owner sees the announcement before it would use the
-            // stock, and the lock excludes other seizers.
-            unsafe { &mut *stock }.drain(core)
+            // blocks, and the lock excludes other seizers.
+            let blocks = unsafe { &mut *blocks };
+            Stock { word: &self.word, blocks }.drain(core)
         })
     }
 
@@ -214,9 +262,10 @@ impl Magazine {
     ///
     /// As for [`empty`](Self::empty).
     pub(crate) unsafe fn forget(&self) {
-        self.stock.with_mut(|stock| {
+        self.blocks.with_mut(|blocks| {
             // SAFETY: as in `empty`.
-            unsafe { &mut *stock }.clear();
+            let blocks = unsafe { &mut *blocks };
+            Stock { word: &self.word, blocks }.clear();
         });
     }
 
@@ -227,7 +276,8 @@ impl Magazine {
 
     /// Counts a taking; only inside [`enter`](Self::enter).
     pub(crate) fn count_taken(&self) {
-        add(&self.taken);
+        let word = self.word.load(Ordering::Relaxed);
+        self.word.store(word.wrapping_add(TAKEN_ONE), Ordering::Relaxed);
     }
 
     /// Counts a giving; only inside [`enter`](Self::enter).
@@ -238,10 +288,21 @@ impl Magazine {
     /// Returns the counts so far: exact while seized or owned, else of some moments of late.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
-            taken: self.taken.load(Ordering::Relaxed),
+            taken: self.word.load(Ordering::Relaxed) >> LEN_BITS,
             given: self.given.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Sends the blocks used longest ago, half of a full stock, to the shared list; returns the word
+/// for what is left.
+#[cold]
+#[inline(never)]
+fn publish_half(core: &Core, word: u64, blocks: &mut Blocks) -> u64 {
+    let half = core.batch as usize;
+    core.publish(core.slots.chain(blocks[..half].iter().copied()));
+    blocks.copy_within(half..2 * half, 0);
+    word - half as u64
 }
 
 /// Sums over takings and givings.
@@ -267,6 +328,12 @@ fn add(counter: &AtomicU64) {
 /// Most blocks in one batch as the builder allows it.
 pub(crate) const BATCH_MAX: u32 = 64;
 const STOCK_MAX: usize = 2 * BATCH_MAX as usize;
+/// Bits of [`Magazine::word`] for the length of the stock. What is left counts takings for years.
+const LEN_BITS: u32 = 8;
+const LEN_MASK: u64 = (1 << LEN_BITS) - 1;
+const TAKEN_ONE: u64 = 1 << LEN_BITS;
+/// As the bytes requested: all of the block, which need not be noted.
+pub(crate) const WHOLE_BLOCK: u32 = u32::MAX;
 /// Detour: another thread is emptying this magazine.
 pub(crate) const SEIZED: u32 = 1;
 /// Detour: every operation is checked, recorded, or fully fenced, so none is quick. Never changes.

@@ -1,15 +1,16 @@
 //! Fixed blocks of memory, taken and given by any thread.
 //!
-//! [`BlockPool`] hands out [`Block`]s of one size from one address range that grows by chunks up to a
-//! fixed maximum. Each thread works on its own magazine; threads meet in a lock-free list once in a batch.
+//! [`BlockPool`] hands out [`Block`]s of one size from one address range that grows by chunks up
+//! to a fixed maximum. Each thread works on its own magazine; threads meet in a lock-free list
+//! once in a batch.
 //!
-//! Limits: 16,777,214 blocks; a thread keeps up to two batches to itself; 16 bytes of record for each
-//! block. Taking or giving costs no locked instruction and no allocation but for the first time on a
-//! thread.
+//! Limits: 16,777,214 blocks; a thread keeps up to two batches to itself; 16 bytes of record for
+//! each block. Taking or giving costs no locked instruction and no allocation but for the first
+//! time on a thread.
 //!
-//! Fork: a child made by fork(2) keeps its copies of the blocks it holds, but may not take from or give to
-//! an inherited pool: taking is [`TakeError::Forked`], giving leaves the memory to the child's end.
-//! Signals: not for signal handlers.
+//! Fork: a child made by fork(2) keeps its copies of the blocks it holds, but may not take from
+//! or give to an inherited pool: taking is [`TakeError::Forked`], giving leaves the memory to the
+//! child's end. Signals: not for signal handlers.
 //!
 //! Reading order: `core.rs`, `magazine.rs`, `stack.rs`, `slots.rs`, `thread.rs`, `integrity.rs`.
 
@@ -42,6 +43,7 @@ use self::core::Core;
 pub use builder::{BlockPoolBuilder, PageLock};
 pub use error::{BuildError, GiveError, TakeError, WrongPool};
 pub use integrity::{Hardening, Incident};
+use magazine::WHOLE_BLOCK;
 pub use outstanding::Held;
 use outstanding::Ticks;
 
@@ -83,11 +85,13 @@ impl BlockPool {
     /// # Errors
     ///
     /// [`TakeError::Exhausted`] when all blocks are held: give some back and retry.
-    /// [`TakeError::Refused`] when the kernel has no memory; [`TakeError::Forked`] in a child process.
+    /// [`TakeError::Refused`] when the kernel has no memory; [`TakeError::Forked`] in a child
+    /// process.
     #[inline]
     #[track_caller]
     pub fn take(&self) -> Result<Block, TakeError> {
-        self.take_for(self.core.layout.block_bytes, Location::caller())
+        let index = self.core.take(WHOLE_BLOCK, Location::caller())?;
+        Ok(Block { core: self.core_address(), index, filled: 0 })
     }
 
     /// Takes a block of which `requested` bytes will be used, for the statistics.
@@ -100,7 +104,7 @@ impl BlockPool {
         #[expect(clippy::cast_possible_truncation, reason = "the builder bounds a block to 4 GiB")]
         let requested = requested as u32;
         let index = self.core.take(requested, site)?;
-        Ok(Block { core: self.core_address(), index })
+        Ok(Block { core: self.core_address(), index, filled: 0 })
     }
 
     /// Gives a block back, as dropping it does, but only to the pool it comes from.
@@ -116,13 +120,13 @@ impl BlockPool {
     ///
     /// # Errors
     ///
-    /// Names a pointer that is no held block of this pool; nothing happens to it. Two threads that give one
-    /// pointer at the same time are told apart too.
+    /// Names a pointer that is no held block of this pool; nothing happens to it. Two threads
+    /// that give one pointer at the same time are told apart too.
     ///
     /// # Safety
     ///
-    /// If `address` is a held block of this pool, the caller has the only right to it and no reference into it
-    /// is left; all its bytes are initialised.
+    /// If `address` is a held block of this pool, the caller has the only right to it and no
+    /// reference into it is left; all its bytes are initialised.
     pub unsafe fn give_raw(&self, address: NonNull<u8>) -> Result<(), GiveError> {
         let integrity = &self.core.integrity;
         let Some((block, is_first_byte)) = self.core.locate(address.as_ptr()) else {
@@ -160,8 +164,8 @@ impl BlockPool {
 
     #[inline(always)]
     fn core_address(&self) -> NonNull<Core> {
-        // SAFETY: an `Arc` never points to null. Its own pointer, and not one made from a reference:
-        // only that may be turned into an `Arc` again.
+        // SAFETY: an `Arc` never points to null. Its own pointer, and not one made from a
+        // reference: only that may be turned into an `Arc` again.
         unsafe { NonNull::new_unchecked(Arc::as_ptr(&self.core).cast_mut()) }
     }
 
@@ -182,9 +186,21 @@ impl BlockPool {
     }
 
     /// Returns sums over the pool, as of some moments during the call.
+    pub fn stats(&self) -> BlockStats {
+        let stats = self.stats_but_requested();
+        BlockStats { requested_bytes: stats.held * stats.block_bytes, ..stats }
+    }
+
+    /// As [`stats`](Self::stats), with what [`take_for`](Self::take_for) was asked for.
     ///
     /// Looks at every block ever used: about 2 ns each.
-    pub fn stats(&self) -> BlockStats {
+    pub(crate) fn stats_of_requests(&self) -> BlockStats {
+        let stats = self.stats_but_requested();
+        let used = self.core.census().carved;
+        BlockStats { requested_bytes: self.requested_bytes(used), ..stats }
+    }
+
+    fn stats_but_requested(&self) -> BlockStats {
         let census = self.core.census();
         let held = census.counts.taken.saturating_sub(census.counts.given);
         let stride = self.core.layout.stride as u64;
@@ -194,7 +210,7 @@ impl BlockPool {
             exhausted: census.exhausted,
             held,
             held_max: u64::from(census.out_max).max(held),
-            requested_bytes: self.requested_bytes(census.carved),
+            requested_bytes: 0,
             parked: u64::from(census.out).saturating_sub(held),
             cold: u64::from(census.cold),
             used: u64::from(census.carved),
@@ -250,8 +266,8 @@ pub struct BlockStats {
     pub exhausted: u64,
     /// Blocks held now.
     pub held: u64,
-    /// Most blocks held or in magazines at once: above the most held by at most two batches for each
-    /// thread.
+    /// Most blocks held or in magazines at once: above the most held by at most two batches for
+    /// each thread.
     pub held_max: u64,
     /// Bytes the holders asked for.
     pub requested_bytes: u64,
@@ -286,10 +302,12 @@ pub struct Block {
     /// in wider pieces than it was written, and every move stalls (15 ns measured).
     core: NonNull<Core>,
     index: u32,
+    /// For the buffer that is made of the block: how many bytes are written. At most the block's.
+    pub(crate) filled: u32,
 }
 
-// SAFETY: a block is the only way to its bytes, as a `Box<[u8]>` is, and the pool behind `core` may be
-// used by any thread.
+// SAFETY: a block is the only way to its bytes, as a `Box<[u8]>` is, and the pool behind `core`
+// may be used by any thread.
 unsafe impl Send for Block {}
 // SAFETY: as above; shared access only reads.
 unsafe impl Sync for Block {}
@@ -331,8 +349,8 @@ impl Deref for Block {
     #[inline]
     fn deref(&self) -> &[u8] {
         let len = self.core().layout.block_bytes;
-        // SAFETY: the block has `len` bytes from its address on, all initialised: the kernel hands out zeros,
-        // safe code writes only bytes, and `give_raw` demands it of the rest.
+        // SAFETY: the block has `len` bytes from its address on, all initialised: the kernel
+        // hands out zeros, safe code writes only bytes, and `give_raw` demands it of the rest.
         unsafe { std::slice::from_raw_parts(self.address().as_ptr(), len) }
     }
 }
@@ -347,7 +365,7 @@ impl DerefMut for Block {
 }
 
 impl Drop for Block {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: `self` holds the block `index` of the pool `core` and ends here.
         unsafe { Core::give(self.core, self.index) };

@@ -12,8 +12,8 @@ use crate::sync::Mutex;
 pub struct Held {
     /// The block's index in its pool.
     pub block: u32,
-    /// How long it has been held: to about 1/16 s from the pool's ticks, exact with call sites. None
-    /// when it was taken before the first tick.
+    /// How long it has been held: to about 1/16 s from the pool's ticks, exact with call sites.
+    /// None when it was taken before the first tick.
     pub age: Option<Duration>,
     /// Where it was taken; only when the pool records call sites.
     pub site: Option<&'static Location<'static>>,

@@ -11,8 +11,8 @@ use shuttle::thread;
 
 use super::{Block, BlockPool, Hardening, Ordering};
 
-/// Three threads take, exchange and give blocks while one gathers and rebuilds; every block has a counter of
-/// holders that must never pass one.
+/// Three threads take, exchange and give blocks while one gathers and rebuilds; every block has a
+/// counter of holders that must never pass one.
 fn exchange(hardening: Hardening) {
     let pool = BlockPool::builder(16)
         .blocks_max(BLOCKS)

@@ -13,8 +13,8 @@
 //! Who writes: the thread that holds the block, or whose magazine it lies in. `state` of a damaged
 //! block is [`QUARANTINED`] for ever.
 //!
-//! With a key (`Hardening::Full`) the upper 8 bits of each link are a keyed hash of its place and its
-//! target; without one they are zero. A link that decodes wrongly is damage, never followed.
+//! With a key (`Hardening::Full`) the upper 8 bits of each link are a keyed hash of its place and
+//! its target; without one they are zero. A link that decodes wrongly is damage, never followed.
 
 use crate::sync::atomic::{AtomicU32, Ordering};
 
@@ -48,6 +48,17 @@ impl Slots {
     #[inline(always)]
     pub(crate) fn get(&self, index: u32) -> &Slot {
         self.table.get(index as usize)
+    }
+
+    /// As [`get`](Self::get), for indices that are known to be in the table.
+    ///
+    /// # Safety
+    ///
+    /// `index` is below [`len`](Self::len).
+    #[inline(always)]
+    pub(crate) unsafe fn get_known(&self, index: u32) -> &Slot {
+        // SAFETY: as the caller vouches.
+        unsafe { self.table.get_known(index as usize) }
     }
 
     pub(crate) fn len(&self) -> u32 {
@@ -166,6 +177,15 @@ mod table {
         #[inline(always)]
         pub(super) fn get(&self, index: usize) -> &Slot {
             assert!(index < self.count, "a link stays inside the table");
+            // SAFETY: asserted.
+            unsafe { self.get_known(index) }
+        }
+
+        /// # Safety
+        ///
+        /// `index` is below `count`.
+        #[inline(always)]
+        pub(super) unsafe fn get_known(&self, index: usize) -> &Slot {
             let table = self.region.base().cast::<Slot>();
             // SAFETY: `index < count`, and `new` reserved and committed `count` records.
             let slot = unsafe { table.add(index) };
@@ -201,6 +221,13 @@ mod table {
 
         pub(super) fn get(&self, index: usize) -> &Slot {
             &self.0[index]
+        }
+
+        /// # Safety
+        ///
+        /// As in the real one; here it is checked.
+        pub(super) unsafe fn get_known(&self, index: usize) -> &Slot {
+            self.get(index)
         }
 
         pub(super) fn len(&self) -> usize {

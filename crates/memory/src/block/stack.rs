@@ -6,11 +6,11 @@
 //!                                     ▼ block ─next─▶ block ─next─▶ ...
 //! ```
 //!
-//! Treiber's stack (IBM RJ 5118, 1986) with three repairs. The head carries a generation that every
-//! exchange increments, so a head that came back is not mistaken for one that never left (a wrap
-//! needs exactly 2^40 exchanges while one thread stands still). Links live in the slot table and are
-//! atomic, so reading the link of a block that somebody just took is stale, not a race. A node is a
-//! whole batch, so threads meet here once in many operations.
+//! Treiber's stack (IBM RJ 5118, 1986) with three repairs. The head carries a generation that
+//! every exchange increments, so a head that came back is not mistaken for one that never left (a
+//! wrap needs exactly 2^40 exchanges while one thread stands still). Links live in the slot table
+//! and are atomic, so reading the link of a block that somebody just took is stale, not a race. A
+//! node is a whole batch, so threads meet here once in many operations.
 //!
 //! Lock-free: an exchange fails only because another one succeeded. Never allocates.
 

@@ -254,7 +254,8 @@ fn many_threads_never_share_a_block() {
     assert_eq!(pool.stats().held, 0);
 }
 
-/// Threads take blocks, stamp them, pass them round and check the stamp; returns how many were taken.
+/// Threads take blocks, stamp them, pass them round and check the stamp; returns how many were
+/// taken.
 fn crossing(pool: &BlockPool, threads: usize, rounds: usize) -> usize {
     type Passed = (u64, Block);
     let (senders, receivers): (Vec<_>, Vec<_>) =

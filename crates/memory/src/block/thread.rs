@@ -1,28 +1,31 @@
 //! Where a thread finds its magazines.
 //!
-//! A direct-mapped table by pool id answers in a few loads; a list behind it owns the magazines and
-//! gives their blocks back when the thread ends. A fork empties the table in the child, so that the
-//! child takes the slow path of every pool it inherited, where it is turned away: the pools' locks
-//! may be held by threads that do not exist there.
+//! A direct-mapped table, an entry for each pool, answers in a few loads; a list behind it owns
+//! the magazines and gives their blocks back when the thread ends. A fork empties the table in
+//! the child, so that the child takes the slow path of every pool it inherited, where it is
+//! turned away: the pools' locks may be held by threads that do not exist there.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::core::Core;
 use super::magazine::Magazine;
 
-/// Runs `work` on this thread's magazine of pool `id`, if the table has it.
+/// Runs `work` on this thread's magazine of `core`, if the table has it.
 #[inline(always)]
-pub(crate) fn with<R>(id: u64, work: impl FnOnce(&Magazine) -> R) -> Option<R> {
+pub(crate) fn with<R>(core: &Core, work: impl FnOnce(&Magazine) -> R) -> Option<R> {
     TABLE
         .try_with(|table| {
-            let (known, magazine) = table[place(id)].get();
-            if known != id {
+            debug_assert!(core.place < TABLE_LEN);
+            // SAFETY: places come from `next_place` and are below the table's length.
+            let (known, magazine) = unsafe { table.get_unchecked(core.place) }.get();
+            if !std::ptr::eq(known, core) {
                 return None;
             }
-            // SAFETY: entries point into magazines that `HELD` of the same thread keeps; an entry is
-            // overwritten before its magazine leaves `HELD`, and ids are never used twice.
+            // SAFETY: entries point into magazines that `HELD` of the same thread keeps, with
+            // their pools, so that no other pool can be at the address meanwhile; an entry is
+            // overwritten before its magazine leaves `HELD`.
             Some(work(unsafe { &*magazine }))
         })
         .ok()
@@ -41,10 +44,10 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Returns a pool id never used before; ids start at 1, the tables use 0 for none.
-pub(crate) fn next_pool_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(1);
-    NEXT.fetch_add(1, Ordering::Relaxed)
+/// Returns the entry that the next pool uses; pools share entries in turn.
+pub(crate) fn next_place() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed) % TABLE_LEN
 }
 
 /// Has forks counted from now on. Idempotent.
@@ -81,7 +84,7 @@ impl Held {
     }
 
     fn magazine(&self, core: &Arc<Core>) -> Option<Arc<Magazine>> {
-        let known = self.find(core.id);
+        let known = self.find(core);
         let magazine = match known {
             Some(magazine) => magazine,
             None => {
@@ -92,13 +95,14 @@ impl Held {
                 magazine
             }
         };
-        set_entry(core.id, (core.id, Arc::as_ptr(&magazine)));
+        set_entry(core.place, (Arc::as_ptr(core), Arc::as_ptr(&magazine)));
         Some(magazine)
     }
 
-    fn find(&self, id: u64) -> Option<Arc<Magazine>> {
+    fn find(&self, core: &Arc<Core>) -> Option<Arc<Magazine>> {
         let held = self.magazines.borrow();
-        held.iter().find(|(core, _)| core.id == id).map(|(_, magazine)| Arc::clone(magazine))
+        let found = held.iter().find(|(other, _)| Arc::ptr_eq(other, core));
+        found.map(|(_, magazine)| Arc::clone(magazine))
     }
 
     /// Takes out the pools that were closed meanwhile.
@@ -106,7 +110,7 @@ impl Held {
         let mut held = self.magazines.borrow_mut();
         let closed: Vec<_> = held.extract_if(.., |(core, _)| core.is_closed()).collect();
         // Whoever else shared a cleared entry finds its magazine again by the slow path.
-        closed.iter().for_each(|(core, _)| set_entry(core.id, NO_ENTRY));
+        closed.iter().for_each(|(core, _)| set_entry(core.place, NO_ENTRY));
         closed
     }
 
@@ -129,21 +133,16 @@ impl Drop for Held {
 }
 
 fn clear_table() {
-    (0..TABLE_LEN as u64).for_each(|id| set_entry(id, NO_ENTRY));
+    (0..TABLE_LEN).for_each(|place| set_entry(place, NO_ENTRY));
 }
 
-fn set_entry(id: u64, entry: Entry) {
+fn set_entry(place: usize, entry: Entry) {
     // Without a destructor the table is there as long as the thread; in models it may be gone.
-    let _ = TABLE.try_with(|table| table[place(id)].set(entry));
+    let _ = TABLE.try_with(|table| table[place].set(entry));
 }
 
-#[inline(always)]
-fn place(id: u64) -> usize {
-    usize::try_from(id % TABLE_LEN as u64).expect("below the table's length")
-}
-
-/// A pool's id and this thread's magazine of it.
-type Entry = (u64, *const Magazine);
+/// A pool and this thread's magazine of it.
+type Entry = (*const Core, *const Magazine);
 
 // Two variables: without a destructor, reaching the table costs no check of the thread's state.
 #[cfg(not(any(loom, shuttle)))]
@@ -157,6 +156,6 @@ crate::sync::thread_local! {
     static HELD: Held = Held::new();
 }
 
-const NO_ENTRY: Entry = (0, std::ptr::null());
+const NO_ENTRY: Entry = (std::ptr::null(), std::ptr::null());
 static FORKS: AtomicU64 = AtomicU64::new(0);
 const TABLE_LEN: usize = 32;

@@ -1,9 +1,10 @@
 //! Giving idle memory back, a bounded step at a time.
 //!
-//! Time is cut into windows of the time-to-live. At the end of a window, each class knows the fewest batches
-//! its list had during it: so many were not needed by anybody. Steps then give their memory back to the kernel,
-//! at most [`STEP_BLOCKS`] blocks at a time, and keep the addresses on the cold list. Blocks that lie in magazines
-//! of threads are gathered once at the end of a window, from threads that are not inside an operation.
+//! Time is cut into windows of the time-to-live. At the end of a window, each class knows the
+//! fewest batches its list had during it: so many were not needed by anybody. Steps then give
+//! their memory back to the kernel, at most [`STEP_BLOCKS`] blocks at a time, and keep the
+//! addresses on the cold list. Blocks that lie in magazines of threads are gathered once at the
+//! end of a window, from threads that are not inside an operation.
 //!
 //! A step works on what it took off the lists, so takers never wait for it; only growth and threads
 //! that come or go meet its lock.
@@ -46,8 +47,8 @@ impl Cleaning {
 impl BufferPool {
     /// Does one step of the clean-up; well under a millisecond.
     ///
-    /// Call it regularly, and again at once, or when there is time, while [`Cleaned::more`] says so. Does
-    /// nothing while another thread is at it.
+    /// Call it regularly, and again at once, or when there is time, while [`Cleaned::more`] says
+    /// so. Does nothing while another thread is at it.
     pub fn clean(&self, now: Instant) -> Cleaned {
         self.tick(now);
         match self.shared.cleaning.try_lock() {

@@ -9,12 +9,13 @@ use bytes::{BufMut, Bytes};
 use super::view::View;
 use crate::block::Block;
 
-/// Bytes being written, in memory of a [`BufferPool`](super::BufferPool). Dropping gives the memory back.
+/// Bytes being written, in memory of a [`BufferPool`](super::BufferPool). Dropping gives the
+/// memory back.
 ///
 /// Only the written part can be read: what an earlier holder left is never seen.
 pub struct Buffer {
+    /// Also counts the bytes written, so that a buffer travels in registers as a block does.
     block: Block,
-    len: usize,
 }
 
 /// The bytes do not fit; nothing was written.
@@ -31,7 +32,7 @@ pub struct Full {
 impl Buffer {
     #[inline]
     pub(super) fn new(block: Block) -> Self {
-        Self { block, len: 0 }
+        Self { block }
     }
 
     /// Appends `bytes`.
@@ -41,12 +42,12 @@ impl Buffer {
     /// [`Full`] when they do not fit; nothing is written then.
     #[inline]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let room = &mut self.block[self.len..];
+        let room = self.room();
         let Some(room) = room.get_mut(..bytes.len()) else {
             return Err(Full { wanted: bytes.len(), free: room.len() });
         };
         room.copy_from_slice(bytes);
-        self.len += bytes.len();
+        self.set_len(self.len() + bytes.len());
         Ok(())
     }
 
@@ -57,23 +58,24 @@ impl Buffer {
     /// [`Full`] above the capacity; nothing changes then.
     pub fn resize(&mut self, len: usize, value: u8) -> Result<(), Full> {
         if len > self.capacity() {
-            return Err(Full { wanted: len - self.len, free: self.capacity() - self.len });
+            return Err(Full { wanted: len - self.len(), free: self.room().len() });
         }
-        if len > self.len {
-            self.block[self.len..len].fill(value);
+        let old = self.len();
+        if len > old {
+            self.block[old..len].fill(value);
         }
-        self.len = len;
+        self.set_len(len);
         Ok(())
     }
 
     /// Shortens to `len`; longer does nothing.
     pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
+        self.set_len(self.len().min(len));
     }
 
     /// Removes all bytes.
     pub fn clear(&mut self) {
-        self.len = 0;
+        self.set_len(0);
     }
 
     /// Reads from `source` into the free room, once; returns how many bytes came.
@@ -82,10 +84,11 @@ impl Buffer {
     ///
     /// Those of `source`.
     pub fn read_from(&mut self, source: &mut impl std::io::Read) -> std::io::Result<usize> {
-        let room = &mut self.block[self.len..];
-        // Earlier holders' bytes go to `source` as scratch only; what it reports as read is clamped.
+        let room = self.room();
+        // Earlier holders' bytes go to `source` as scratch only; what it reports as read is
+        // clamped.
         let read = source.read(room)?.min(room.len());
-        self.len += read;
+        self.set_len(self.len() + read);
         Ok(read)
     }
 
@@ -94,16 +97,46 @@ impl Buffer {
         self.block.len()
     }
 
-    /// Turns into immutable bytes without copying; the memory returns to the pool with the last clone.
+    /// Turns into immutable bytes without copying; the memory returns to the pool with the last
+    /// clone.
     ///
-    /// Costs one small allocation, which `Bytes` needs for a foreign owner; [`share`](Self::share) has none.
+    /// Costs one small allocation, which `Bytes` needs for a foreign owner;
+    /// [`share`](Self::share) has none.
     pub fn freeze(self) -> Bytes {
-        if self.len == 0 { Bytes::new() } else { Bytes::from_owner(self) }
+        if self.is_empty() { Bytes::new() } else { Bytes::from_owner(self) }
     }
 
     /// Turns into an immutable view without copying or allocating.
     pub fn share(self) -> View {
-        View::new(self.block, self.len)
+        let len = self.len();
+        View::new(self.block, len)
+    }
+
+    /// Returns how many bytes are written.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.block.filled as usize
+    }
+
+    /// Says whether no byte is written.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        let len = self.len();
+        &mut self.block[len..]
+    }
+
+    /// `len` is at most the capacity.
+    #[inline]
+    fn set_len(&mut self, len: usize) {
+        debug_assert!(len <= self.capacity(), "a buffer holds at most its class");
+        #[expect(clippy::cast_possible_truncation, reason = "the builder bounds a block to 4 GiB")]
+        let len = len as u32;
+        self.block.filled = len;
     }
 }
 
@@ -112,14 +145,15 @@ impl Deref for Buffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.block[..self.len]
+        &self.block[..self.len()]
     }
 }
 
 impl DerefMut for Buffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.block[..self.len]
+        let len = self.len();
+        &mut self.block[..len]
     }
 }
 
@@ -132,7 +166,7 @@ impl AsRef<[u8]> for Buffer {
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buffer")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("capacity", &self.capacity())
             .finish_non_exhaustive()
     }
@@ -143,17 +177,17 @@ impl fmt::Debug for Buffer {
 unsafe impl BufMut for Buffer {
     #[inline]
     fn remaining_mut(&self) -> usize {
-        self.block.len() - self.len
+        self.block.len() - self.len()
     }
 
     #[inline]
     unsafe fn advance_mut(&mut self, count: usize) {
         assert!(count <= self.remaining_mut(), "advances inside the free room");
-        self.len += count;
+        self.set_len(self.len() + count);
     }
 
     #[inline]
     fn chunk_mut(&mut self) -> &mut UninitSlice {
-        UninitSlice::new(&mut self.block[self.len..])
+        UninitSlice::new(self.room())
     }
 }

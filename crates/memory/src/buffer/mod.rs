@@ -6,9 +6,10 @@
 //! clean(now) ─▶ what no one needed for a whole time-to-live goes to the kernel, a step at a time
 //! ```
 //!
-//! Each class is a [`BlockPool`]. Against fragmentation: classes are fixed, so a free buffer serves every
-//! request of its class; clean-up returns low addresses first and gives back pages where neighbours
-//! are idle too. Internal and external fragmentation are in the [`statistics`](BufferStats).
+//! Each class is a [`BlockPool`]. Against fragmentation: classes are fixed, so a free buffer
+//! serves every request of its class; clean-up returns low addresses first and gives back pages
+//! where neighbours are idle too. Internal and external fragmentation are in the
+//! [`statistics`](BufferStats).
 //!
 //! Never here: a clock (time is passed in), blocking, growth beyond the maximum.
 
@@ -58,8 +59,8 @@ pub struct BufferPool {
 #[derive(Debug)]
 struct Shared {
     classes: Box<[Class]>,
-    /// For each 64-byte step up to the largest class, the class that holds it; empty when that would take
-    /// more than [`STEPS_MAX`] entries.
+    /// For each 64-byte step up to the largest class, the class that holds it; empty when that
+    /// would take more than [`STEPS_MAX`] entries.
     class_by_step: Box<[u8]>,
     time_to_live: Duration,
     cleaning: Mutex<Cleaning>,
@@ -106,7 +107,7 @@ impl BufferPool {
     /// Returns sums over the classes, as of some moments during the call.
     pub fn stats(&self) -> BufferStats {
         let classes = self.shared.classes.iter();
-        BufferStats::of(classes.map(|class| class.pool.stats()))
+        BufferStats::of(classes.map(|class| class.pool.stats_of_requests()))
     }
 
     /// Returns the capacity of the largest class in bytes.
@@ -123,10 +124,16 @@ impl BufferPool {
 impl Shared {
     #[inline]
     fn class_of(&self, capacity: usize) -> Option<&Class> {
-        match self.class_by_step.get(capacity.div_ceil(STEP_BYTES)) {
+        // Rounded up; what overflows is above every class.
+        match self.class_by_step.get(capacity.checked_add(STEP_BYTES - 1)? / STEP_BYTES) {
             Some(&class) => self.classes.get(usize::from(class)),
-            None => self.classes.iter().find(|class| class.bytes >= capacity),
+            None => self.search_class(capacity),
         }
+    }
+
+    #[cold]
+    fn search_class(&self, capacity: usize) -> Option<&Class> {
+        self.classes.iter().find(|class| class.bytes >= capacity)
     }
 }
 
@@ -134,8 +141,8 @@ impl Shared {
 ///
 /// # Defaults
 ///
-/// Classes of 256 B, 1 KiB, 4 KiB, 16 KiB and 64 KiB; at most 256 MiB in each; a time-to-live of 30 s;
-/// real-time mode, huge pages and hardening as in [`BlockPoolBuilder`].
+/// Classes of 256 B, 1 KiB, 4 KiB, 16 KiB and 64 KiB; at most 256 MiB in each; a time-to-live of
+/// 30 s; real-time mode, huge pages and hardening as in [`BlockPoolBuilder`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct BufferPoolBuilder {
@@ -168,8 +175,8 @@ impl BufferPoolBuilder {
         self
     }
 
-    /// Sets how long memory stays idle before [`clean`](BufferPool::clean) gives it back: it goes between
-    /// once and twice that time after its last use.
+    /// Sets how long memory stays idle before [`clean`](BufferPool::clean) gives it back: it goes
+    /// between once and twice that time after its last use.
     pub fn time_to_live(mut self, idle: Duration) -> Self {
         self.time_to_live = idle;
         self

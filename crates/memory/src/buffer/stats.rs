@@ -72,7 +72,8 @@ impl BufferStats {
         share(held.saturating_sub(self.sum(|class| class.requested_bytes)), held, 0.0)
     }
 
-    /// Returns the part of backed bytes that is idle, bound to classes nobody asks for, from 0 to 1.
+    /// Returns the part of backed bytes that is idle, bound to classes nobody asks for, from 0 to
+    /// 1.
     pub fn external_fragmentation(&self) -> f64 {
         share(self.idle_bytes(), self.idle_bytes() + self.in_use_bytes(), 0.0)
     }

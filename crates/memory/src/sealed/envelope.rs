@@ -1,15 +1,16 @@
 //! Sealing for somebody else, safe against quantum computers and against a break of either part.
 //!
 //! ```text
-//! shared   = X-Wing(recipient)                       ML-KEM-768 and X25519, draft-connolly-cfrg-xwing-kem
-//! key      = HKDF-SHA-256(salt "tidemill envelope", shared, info = header | SHA-256(context))
-//! envelope = header:6 | encapsulation:1120 | ChaCha20-Poly1305(key, nonce 0, plain; header | encapsulation | context)
-//! header   = "TMEV" | version 1 | suite 1
+//! shared   = X-Wing(recipient)                       ML-KEM-768 and X25519,
+//! draft-connolly-cfrg-xwing-kem key      = HKDF-SHA-256(salt "tidemill envelope", shared, info =
+//! header | SHA-256(context)) envelope = header:6 | encapsulation:1120 | ChaCha20-Poly1305(key,
+//! nonce 0, plain; header | encapsulation | context) header   = "TMEV" | version 1 | suite 1
 //! ```
 //!
-//! X-Wing's combiner is SHA3-256 over both shared secrets, the X25519 share and the recipient's X25519 key,
-//! with a label of its own; it is secure as long as one of the two parts is. The derived key seals one
-//! message, so its nonce is fixed. Authenticates the context, not the sender.
+//! X-Wing's combiner is SHA3-256 over both shared secrets, the X25519 share and the recipient's
+//! X25519 key, with a label of its own; it is secure as long as one of the two parts is. The
+//! derived key seals one message, so its nonce is fixed. Authenticates the context, not the
+//! sender.
 
 use std::fmt;
 use std::io;
@@ -102,7 +103,8 @@ impl fmt::Debug for PublicKey {
 pub struct Envelope(Vec<u8>);
 
 impl Envelope {
-    /// Seals `plain` for `recipient`. It opens only with the same `context`, which says what it is for.
+    /// Seals `plain` for `recipient`. It opens only with the same `context`, which says what it
+    /// is for.
     ///
     /// # Errors
     ///

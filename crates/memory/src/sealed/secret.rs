@@ -10,11 +10,12 @@ use zeroize::Zeroize;
 use crate::page_bytes;
 use crate::region::Region;
 
-/// Bytes in pages of their own: kept out of swap, core dumps and forked children, and wiped on drop.
+/// Bytes in pages of their own: kept out of swap, core dumps and forked children, and wiped on
+/// drop.
 ///
-/// Each costs at least one page of the memory-lock limit (8 MiB for most users). Where the limit is
-/// reached it works unlocked, and [`is_locked`](Self::is_locked) says so. Equality takes the same time
-/// wherever the difference is.
+/// Each costs at least one page of the memory-lock limit (8 MiB for most users). Where the limit
+/// is reached it works unlocked, and [`is_locked`](Self::is_locked) says so. Equality takes the
+/// same time wherever the difference is.
 pub struct Secret {
     region: Region,
     len: usize,

@@ -69,8 +69,8 @@ fn hkdf_matches_its_rfc() {
     assert_eq!(key, hex::<42>(want));
 }
 
-/// draft-connolly-cfrg-xwing-kem-10, appendix C: keys, encapsulation and shared secret of each vector; the
-/// long values by their SHA-256.
+/// draft-connolly-cfrg-xwing-kem-10, appendix C: keys, encapsulation and shared secret of each
+/// vector; the long values by their SHA-256.
 #[test]
 fn x_wing_matches_its_draft() {
     let vectors = [

@@ -1,21 +1,21 @@
 //! The shared heart of a block pool.
 //!
 //! ```text
-//! take:  own magazine ─empty─▶ hot list ─▶ cold list ─▶ carve fresh ─▶ grow by a chunk ─▶ Exhausted
-//! give:  own magazine ─full──▶ hot list          (steps on the left are lock-free)
+//! take:  own magazine ─empty─▶ hot list ─▶ cold list ─▶ carve fresh ─▶ grow by a chunk ─▶
+//! Exhausted give:  own magazine ─full──▶ hot list          (steps on the left are lock-free)
 //! ```
 //!
-//! A block is in exactly one place: fresh (index at or above `carved`), in a list, in a magazine, held by
-//! the user, or quarantined. Hot batches are backed by memory; cold ones were given back to the kernel by
-//! the clean-up and fault on use.
+//! A block is in exactly one place: fresh (index at or above `carved`), in a list, in a magazine,
+//! held by the user, or quarantined. Hot batches are backed by memory; cold ones were given back
+//! to the kernel by the clean-up and fault on use.
 //!
 //! The registry's lock guards growth, coming and going of threads, and everything that seizes
-//! magazines. Rule: nobody waits for the lock inside [`Magazine::enter`], because its holder may wait
-//! for that magazine.
+//! magazines. Rule: nobody waits for the lock inside [`Magazine::enter`], because its holder may
+//! wait for that magazine.
 //!
-//! Lifetime: handles and magazines count on the `Arc`. When the last handle goes with blocks still
-//! held, one extra count is leaked to them and released by the last one given. The memory itself goes at
-//! that moment, whoever else still has a count.
+//! Lifetime: handles and magazines count on the `Arc`. When the last handle goes with blocks
+//! still held, one extra count is leaked to them and released by the last one given. The memory
+//! itself goes at that moment, whoever else still has a count.
 
 mod give;
 mod release;
@@ -40,15 +40,19 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, Padded};
 
 /// Everything the handles, magazines and blocks of one pool share.
+///
+/// In the order of use, as [`Magazine`] is.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Core {
     // Read by every operation, written almost never.
-    pub(crate) id: u64,
-    pub(crate) slots: Slots,
-    pub(crate) batch: u32,
+    /// Index of this pool's entry in each thread's table.
+    pub(crate) place: usize,
     base: NonNull<u8>,
+    pub(crate) slots: Slots,
     pub(crate) layout: Layout,
     stamp: AtomicU32,
+    pub(crate) batch: u32,
     forks: u64,
     closed: AtomicBool,
     pub(crate) integrity: Integrity,
@@ -116,7 +120,7 @@ impl Core {
         asymmetric::prepare();
         thread::watch_forks();
         Ok(Arc::new(Self {
-            id: thread::next_pool_id(),
+            place: thread::next_place(),
             slots: Slots::new(layout.blocks_max, integrity.link_key())?,
             batch: layout.batch,
             base: region.base(),
@@ -149,13 +153,13 @@ impl Core {
     }
 
     /// Takes a block's index; the block is the caller's alone.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(
         self: &Arc<Self>,
         requested: u32,
         site: &'static Location<'static>,
     ) -> Result<u32, TakeError> {
-        match thread::with(self.id, |magazine| magazine.take(self, requested)) {
+        match thread::with(self, |magazine| magazine.take(self, requested)) {
             Some(Some(index)) => Ok(index),
             _ => self.take_slowly(requested, site),
         }
@@ -166,11 +170,14 @@ impl Core {
     /// # Safety
     ///
     /// `core` points to the pool of block `index`, which the caller holds and does not use again.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn give(core: NonNull<Self>, index: u32) {
         // SAFETY: a pool outlives its held blocks (see the file's head), and the block is held.
         let shared = unsafe { core.as_ref() };
-        let given = thread::with(shared.id, |magazine| magazine.give(shared, index));
+        let given = thread::with(shared, |magazine| {
+            // SAFETY: the caller's contract is the same.
+            unsafe { magazine.give(shared, index) }
+        });
         if given != Some(true) {
             // SAFETY: the fast path refused, so the block is still held and the pool alive; the
             // pointer came from `Arc::as_ptr`.

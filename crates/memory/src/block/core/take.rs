@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Core;
 use crate::block::error::TakeError;
-use crate::block::magazine::Magazine;
+use crate::block::magazine::{Magazine, WHOLE_BLOCK};
 use crate::block::slots::{Chain, Damaged};
 use crate::block::thread;
 use crate::sync::atomic::Ordering;
@@ -27,7 +27,9 @@ impl Core {
             match found {
                 Ok(Some(index)) => {
                     if self.integrity.admit(self, index) {
-                        self.slots.get(index).below.store(requested, Ordering::Relaxed);
+                        if requested != WHOLE_BLOCK {
+                            self.slots.get(index).below.store(requested, Ordering::Relaxed);
+                        }
                         if let Some(sites) = &self.sites {
                             sites.record(index, site);
                         }

@@ -20,7 +20,7 @@ impl Core {
             return None;
         }
         let is_checked = self.integrity.is_on() || self.sites.is_some() || !asymmetric::is_quick();
-        let magazine = Arc::new(Magazine::new(if is_checked { CHECKED } else { 0 }));
+        let magazine = Arc::new(Magazine::new(self.batch, if is_checked { CHECKED } else { 0 }));
         registry.magazines.push(Arc::clone(&magazine));
         Some(magazine)
     }
@@ -116,7 +116,8 @@ impl Core {
         self.integrity.report(Incident::Rebuilt { free: found });
     }
 
-    /// Moves what other threads keep in idle magazines to the hot list; false when that was nothing.
+    /// Moves what other threads keep in idle magazines to the hot list; false when that was
+    /// nothing.
     ///
     /// Skips threads that are in the middle of an operation, so it waits for nobody but the lock.
     pub(crate) fn gather(&self) -> bool {
