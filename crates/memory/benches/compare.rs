@@ -1,8 +1,9 @@
 //! Ours and the peers in turn, in one run; one line of JSON for each measurement.
 //!
-//! `{"case", "subject", "unit", "better", "value", "runs"}`: `value` is the median of `runs`. Rounds go
-//! through all subjects before the next begins, so that a slow moment hits them alike. Run it with
-//! nothing else on the machine; `--quick` does a tenth of the work.
+//! `{"case", "quantity", "subject", "value"}`: the value is the median of a few passes, and every
+//! pass goes through all subjects before the next begins, so that a slow moment hits them alike.
+//! `cargo xtask compare memory` runs it once a round, knows the units and makes the table. Run it
+//! with nothing else on the machine; `--quick` does a tenth of the work.
 #![expect(unsafe_code, reason = "calls allocators directly")]
 #![expect(clippy::print_stdout, reason = "the measurements are its output")]
 #![expect(clippy::disallowed_methods, reason = "measures time")]
@@ -22,12 +23,17 @@ use speed::Pattern;
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
     let scale = if quick { 10 } else { 1 };
-    speed::run("4 KiB alloc+free, one thread", 4096, Pattern::OneThread, 4_000_000 / scale);
-    speed::run("4 KiB alloc+free, two threads", 4096, Pattern::TwoThreads, 2_000_000 / scale);
-    speed::run("4 KiB replace, 256 live", 4096, Pattern::Live, 2_000_000 / scale);
-    speed::run("4 KiB cross-thread", 4096, Pattern::CrossThread, 1_000_000 / scale);
-    speed::run("64 B cross-thread", 64, Pattern::CrossThread, 2_000_000 / scale);
-    speed::hand_over_alone(2_000_000 / scale);
+    let page = "4 KiB take+give";
+    speed::run(page, "one thread", 4096, Pattern::OneThread, 4_000_000 / scale);
+    speed::run(page, "two threads", 4096, Pattern::TwoThreads, 2_000_000 / scale);
+    speed::run(page, "256 live", 4096, Pattern::Live, 2_000_000 / scale);
+    let across = "taken here, given there";
+    speed::run(across, "4 KiB", 4096, Pattern::CrossThread, 1_000_000 / scale);
+    speed::run(across, "64 B", 64, Pattern::CrossThread, 2_000_000 / scale);
+    speed::hand_over_alone(across, 2_000_000 / scale);
+    let gives = "4 KiB give alone";
+    speed::run(gives, "on its thread", 4096, Pattern::GiveHere, 400_000 / scale);
+    speed::run(gives, "on another", 4096, Pattern::GiveThere, 400_000 / scale);
     subjects::mixed_sizes(1_000_000 / scale);
     speed::latencies(200_000 / scale);
     space::resident();
@@ -35,15 +41,13 @@ fn main() {
     space::hit_rate();
 }
 
-/// Prints one measurement.
-fn report(case: &str, subject: &str, unit: &str, better: &str, runs: &mut [f64]) {
-    runs.sort_by(f64::total_cmp);
-    let value = runs[runs.len() / 2];
-    let runs: Vec<_> = runs.iter().map(|run| format!("{run:.3}")).collect();
+/// Prints one measurement, the median of `passes`.
+fn report(case: &str, quantity: &str, subject: &str, passes: &mut [f64]) {
+    passes.sort_by(f64::total_cmp);
+    let value = passes[passes.len() / 2];
     println!(
-        r#"{{"case": "{case}", "subject": "{subject}", "unit": "{unit}", "better": "{better}", "value": {value:.3}, "runs": [{}]}}"#,
-        runs.join(", ")
+        r#"{{"case": "{case}", "quantity": "{quantity}", "subject": "{subject}", "value": {value:.3}}}"#
     );
 }
 
-const RUNS: usize = 5;
+const PASSES: usize = 5;

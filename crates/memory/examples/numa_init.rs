@@ -1,8 +1,9 @@
-//! First process of an emulated two-node machine: places memory on each node and asks the kernel where
-//! its pages lie.
+//! First process of an emulated two-node machine: places memory on each node and asks the kernel
+//! where its pages lie.
 //!
-//! `cargo xtask test --kernel` builds it statically, boots it as `/init` and looks for its last line: `NUMA
-//! PASS` or `NUMA FAIL: why`. Outside such a machine it is harmless: it checks, prints and ends.
+//! `cargo xtask test --kernel` builds it statically, boots it as `/init` and looks for its last
+//! line: `NUMA PASS` or `NUMA FAIL: why`. Outside such a machine it is harmless: it checks,
+//! prints and ends.
 #![expect(clippy::print_stdout, reason = "the console is its only output")]
 
 use std::error::Error;

@@ -5,30 +5,32 @@ use std::time::{Duration, Instant};
 
 use tidemill_memory::BufferPool;
 
-use crate::subjects::{NAMES, Source, Visitor, visit_all};
+use crate::subjects::{GENERAL, NAMES, Source, Visitor, visit_all};
 use crate::trace::{self, Step};
-use crate::{RUNS, report};
+use crate::{PASSES, report};
 
-/// Takes 128 MiB at once and gives it all back: resident bytes above the start, then after clean-up.
+/// Takes 128 MiB at once and gives it all back: what stays resident, then after clean-up.
+///
+/// Ours goes through the buffer pool and its clean-up; glibc has `malloc_trim`; the crates of
+/// mimalloc and jemalloc offer none, so theirs is what stays.
 pub(crate) fn resident() {
-    let mut resident = Resident(vec![Vec::new(); NAMES.len()], Vec::new());
-    for _ in 0..RUNS {
+    let mut resident = Resident(vec![[const { Vec::new() }; 2]; NAMES.len()]);
+    for _ in 0..PASSES {
         resident.ours();
         visit_all(4096, &mut resident);
     }
-    report("resident before the clean-up", "ours", "MiB", "lower", &mut resident.1);
-    for (name, mut runs) in NAMES.into_iter().zip(resident.0) {
-        if !runs.is_empty() {
-            report("resident after a burst of 128 MiB was freed", name, "MiB", "lower", &mut runs);
+    for (name, after) in NAMES.into_iter().zip(resident.0) {
+        for (quantity, mut passes) in ["when freed", "after clean-up"].into_iter().zip(after) {
+            if !passes.is_empty() {
+                report("resident after 128 MiB", quantity, name, &mut passes);
+            }
         }
     }
 }
 
-/// After clean-up by subject, and ours before it.
-struct Resident(Vec<Vec<f64>>, Vec<f64>);
+struct Resident(Vec<[Vec<f64>; 2]>);
 
 impl Resident {
-    /// Ours goes through the buffer pool, whose clean-up gives memory back: one time-to-live later.
     fn ours(&mut self) {
         let pool = BufferPool::builder().time_to_live(Duration::from_secs(1)).build();
         let pool = pool.expect("address space");
@@ -38,32 +40,37 @@ impl Resident {
         buffers.iter_mut().for_each(|buffer| buffer.resize(4096, 1).expect("fits"));
         pool.clean(now);
         drop(buffers);
-        self.1.push(resident_mib() - before);
+        self.0[0][0].push(resident_mib() - before);
         for _ in 0..3 {
             now += Duration::from_secs(1);
             while pool.clean(now).more {}
         }
-        self.0[0].push((resident_mib() - before).max(0.0));
+        self.0[0][1].push((resident_mib() - before).max(0.0));
     }
 }
 
 impl Visitor for Resident {
     fn visit<S: Source>(&mut self, place: usize, source: &S) {
-        if place == 0 || place > 3 {
+        if !GENERAL.contains(&place) {
             return; // Ours has its own way; the pool crates never give anything back.
         }
         let before = resident_mib();
         let mut items: Vec<_> = (0..BURST).map(|_| source.take()).collect();
         items.iter_mut().for_each(S::touch);
         items.into_iter().for_each(|item| source.give(item));
-        self.0[place].push((resident_mib() - before).max(0.0));
+        self.0[place][0].push((resident_mib() - before).max(0.0));
+        if place == GENERAL.start {
+            // SAFETY: takes a number and touches nothing but the allocator's own free memory.
+            unsafe { libc::malloc_trim(0) };
+        }
+        self.0[place][1].push((resident_mib() - before).max(0.0));
     }
 }
 
 /// Steps of the clean-up with 100,000 idle buffers: the longest, and all together.
 pub(crate) fn clean_steps() {
     let (mut longest, mut median, mut whole) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..RUNS {
+    for _ in 0..PASSES {
         let pool = BufferPool::builder()
             .class_bytes_max(512 << 20)
             .time_to_live(Duration::from_secs(1))
@@ -91,9 +98,9 @@ pub(crate) fn clean_steps() {
         median.push(steps[steps.len() / 2]);
         whole.push(steps.iter().sum());
     }
-    report("longest clean-up step, 100,000 idle", "ours", "us", "lower", &mut longest);
-    report("median clean-up step, 100,000 idle", "ours", "us", "lower", &mut median);
-    report("whole clean-up, 100,000 idle", "ours", "us", "lower", &mut whole);
+    report("clean-up, 100,000 idle", "longest step", NAMES[0], &mut longest);
+    report("clean-up, 100,000 idle", "median step", NAMES[0], &mut median);
+    report("clean-up, 100,000 idle", "all of it", NAMES[0], &mut whole);
 }
 
 /// Runs the proxy's trace with the clean-up at work.
@@ -115,7 +122,7 @@ pub(crate) fn hit_rate() {
         }
     }
     let rate = pool.stats().hit_rate() * 100.0;
-    report("hit rate on a proxy's trace", "ours", "%", "higher", &mut [rate]);
+    report("a proxy's trace", "hit rate", NAMES[0], &mut [rate]);
 }
 
 fn resident_mib() -> f64 {

@@ -1,8 +1,9 @@
 //! What a proxy asks of its buffers: connections that come, exchange requests, and go.
 //!
-//! Generated from a fixed seed, so it is the same in every run: 4 or 20 new connections in each tick, living 5
-//! to 50 ticks (quiet and busy periods alternate), with a 16 KiB relay buffer in each direction while it
-//! lives, a 1 KiB head buffer for each request, and a body buffer whose size is log-uniform up to 64 KiB.
+//! Generated from a fixed seed, so it is the same in every run: 4 or 20 new connections in each
+//! tick, living 5 to 50 ticks (quiet and busy periods alternate), with a 16 KiB relay buffer in
+//! each direction while it lives, a 1 KiB head buffer for each request, and a body buffer whose
+//! size is log-uniform up to 64 KiB.
 
 /// One step of the trace. Numbers name buffers.
 #[derive(Debug, Clone, Copy)]
