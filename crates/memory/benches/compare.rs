@@ -45,9 +45,8 @@ fn main() {
 fn report(case: &str, quantity: &str, subject: &str, passes: &mut [f64]) {
     passes.sort_by(f64::total_cmp);
     let value = passes[passes.len() / 2];
-    println!(
-        r#"{{"case": "{case}", "quantity": "{quantity}", "subject": "{subject}", "value": {value:.3}}}"#
-    );
+    let name = format!(r#""case": "{case}", "quantity": "{quantity}", "subject": "{subject}""#);
+    println!(r#"{{{name}, "value": {value:.3}}}"#);
 }
 
 const PASSES: usize = 5;

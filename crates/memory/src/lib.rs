@@ -1,21 +1,19 @@
 //! Memory for real-time and network code.
 //!
-//! | for                                             | use                                        |
-//! |-------------------------------------------------|--------------------------------------------|
-//! | blocks of one size, also in real time           | [`BlockPool`]                              |
-//! | bytes to read into, and to pass on uncopied     | [`BufferPool`]: [`Buffer`], then `Bytes` or [`View`] |
-//! | blocks near the processor that uses them        | [`NumaPool`]                               |
-//! | secrets in memory, and sealed for a recipient   | `sealed` (feature of that name)            |
-//! | atomics that models can check                   | [`sync`]                                   |
+//! | for                                         | use                                     |
+//! |---------------------------------------------|-----------------------------------------|
+//! | blocks of one size, also in real time       | [`BlockPool`]                           |
+//! | bytes to read into, and to pass on uncopied | [`BufferPool`]: [`Buffer`], then `Bytes` |
+//! |                                             | or [`View`]                             |
+//! | blocks near the processor that uses them    | [`NumaPool`]                            |
+//! | secrets in memory, sealed for a recipient   | `sealed` (feature of that name)         |
+//! | atomics that models can check               | [`sync`]                                |
 //!
 //! Taking and giving use the thread's own store; threads meet once in a batch, in a lock-free
 //! list. Nothing here reads a clock (but for the background clean-up and the debug mode that
 //! records call sites), logs, or allocates on the hot path. Unsafe code is argued block by block;
 //! docs/decisions/memory.md says what proves which part.
-#![expect(
-    unsafe_code,
-    reason = "memory pools hand out raw memory; each block argues its invariant"
-)]
+#![expect(unsafe_code, reason = "pools hand out raw memory; each block argues its invariant")]
 
 mod asymmetric;
 mod block;

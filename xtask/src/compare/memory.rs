@@ -133,9 +133,8 @@ mod tests {
     use super::*;
 
     fn line(subject: &str, value: f64) -> String {
-        format!(
-            r#"{{"case": "4 KiB take+give", "quantity": "one thread", "subject": "{subject}", "value": {value}}}"#
-        )
+        let case = r#""case": "4 KiB take+give", "quantity": "one thread""#;
+        format!(r#"{{{case}, "subject": "{subject}", "value": {value}}}"#)
     }
 
     #[test]

@@ -6,13 +6,13 @@
 //! between two exchanges. An array and not a chain: a take then need not wait for the link of the
 //! last give.
 //!
-//! | field       | owner thread                        | seizing thread, under the registry's lock |
-//! |-------------|-------------------------------------|-------------------------------------------|
-//! | `detour`    | reads after raising `busy`          | sets and clears `SEIZED`                  |
-//! | `busy`      | raised while it uses `stock`        | reads after the heavy fence               |
-//! | `blocks`    | only while `busy` and not detoured  | only while `SEIZED` and not `busy`        |
-//! | `word`      | writes while `busy`                 | writes the length as it uses `blocks`     |
-//! | `given`     | writes while `busy`                 | reads                                     |
+//! | field    | owner thread                       | seizing thread, under the registry's lock |
+//! |----------|------------------------------------|-------------------------------------------|
+//! | `detour` | reads after raising `busy`         | sets and clears `SEIZED`                  |
+//! | `busy`   | raised while it uses `blocks`      | reads after the heavy fence               |
+//! | `blocks` | only while `busy` and not detoured | only while `SEIZED` and not `busy`        |
+//! | `word`   | writes while `busy`                | writes the length as it uses `blocks`     |
+//! | `given`  | writes while `busy`                | reads                                     |
 //!
 //! Owner: 1 raise `busy`, 2 light fence, 3 read `detour`, 4 use `blocks`, 5 lower `busy`
 //! (Release). Seizer: a set `SEIZED`, b heavy fence, c read `busy` (Acquire), d use `blocks` if

@@ -1,12 +1,13 @@
 //! Memory for secrets, and sealing what leaves it.
 //!
-//! | type              | what it is                                                                 |
-//! |-------------------|----------------------------------------------------------------------------|
-//! | [`Secret`]        | plain bytes in pages of their own: locked, left out of core dumps, zero in a forked child, wiped on drop |
-//! | [`SealingKey`]    | a 256-bit key in a `Secret`; seals and opens with ChaCha20-Poly1305        |
-//! | [`SealedBuffer`]  | bytes kept encrypted until they are opened                                 |
-//! | [`Sealed`]        | a value kept so                                                            |
-//! | [`Envelope`]      | bytes for one recipient, by X25519 and ML-KEM-768 together                 |
+//! | type             | what it is                                                           |
+//! |------------------|----------------------------------------------------------------------|
+//! | [`Secret`]       | plain bytes in pages of their own: locked, left out of core dumps,   |
+//! |                  | zero in a forked child, wiped on drop                                |
+//! | [`SealingKey`]   | a 256-bit key in a `Secret`; seals and opens with ChaCha20-Poly1305  |
+//! | [`SealedBuffer`] | bytes kept encrypted until they are opened                           |
+//! | [`Sealed`]       | a value kept so                                                      |
+//! | [`Envelope`]     | bytes for one recipient, by X25519 and ML-KEM-768 together           |
 //!
 //! All cryptography is RustCrypto's; what is ours is the framing. Every failure to open is the same
 //! [`OpenError`], whatever the cause. Nothing here logs or prints content.

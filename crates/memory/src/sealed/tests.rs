@@ -204,7 +204,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_was_sealed_opens(plain in prop::collection::vec(any::<u8>(), 0..9000), context: Vec<u8>) {
+    fn what_was_sealed_opens(
+        plain in prop::collection::vec(any::<u8>(), 0..9000),
+        context: Vec<u8>,
+    ) {
         let key = SealingKey::generate().unwrap();
         let sealed = key.seal(&context, &plain).unwrap();
         prop_assert_eq!(&*key.open(&context, &sealed).unwrap(), &plain[..]);
