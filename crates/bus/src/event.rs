@@ -24,6 +24,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize as Plain, compiler_fence};
 use std::task::{Context, Poll, Waker};
 
 use crate::park;
@@ -44,8 +45,8 @@ impl Event {
     /// Wakes up to `count` waiters; the change they wait for has been made.
     #[inline]
     pub(crate) fn notify(&self, count: usize) {
-        // Rule 4. SeqCst: the change must not be ordered after the load.
-        fence(Ordering::SeqCst);
+        // Rule 4. The change must not be ordered after the load.
+        full_fence();
         if self.waiting.load(Ordering::Relaxed) != 0 {
             self.notify_listed(count);
         }
@@ -268,6 +269,21 @@ impl List {
         }
         self.waiting -= 1;
         Some(waker)
+    }
+}
+
+/// A SeqCst fence.
+///
+/// On x86-64 any locked instruction is one, in half the time that `mfence` takes; crossbeam-epoch
+/// does the same. The compiler keeps every access on its side of both.
+#[inline(always)]
+fn full_fence() {
+    if cfg!(all(target_arch = "x86_64", not(any(loom, miri)))) {
+        compiler_fence(Ordering::SeqCst);
+        Plain::new(0).swap(1, Ordering::SeqCst);
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        fence(Ordering::SeqCst);
     }
 }
 

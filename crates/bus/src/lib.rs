@@ -20,10 +20,7 @@
 //!
 //! Never here: clocks, timers, threads, an executor, deep copies of a payload.
 
-#![expect(
-    unsafe_code,
-    reason = "slots of lock-free queues hold values that may not be initialised"
-)]
+#![expect(unsafe_code, reason = "slots of queues hold values that may not be initialised")]
 
 mod drain;
 mod error;

@@ -7,8 +7,9 @@
 //!
 //! | field | owner | access |
 //! |---|---|---|
-//! | `tail` | all | next push and the `CLOSED` bit; compare-exchange, `fetch_or` |
-//! | `head` | all | next pop; compare-exchange |
+//! | `tail.position` | all | next push and the `CLOSED` bit; compare-exchange, `fetch_or` |
+//! | `head.position` | all | next pop; compare-exchange |
+//! | `looked_at` of both | all | a hint, relaxed: its position at the last look at the other end |
 //! | a slot's `turn` | its claimant | stored once per claim (Release), loaded by all (Acquire) |
 //! | a slot's `value` | its claimant | written before `turn` is odd, taken before it is even |
 //!
@@ -23,6 +24,9 @@
 //!    `tail`.
 //! 5. A batch claims as many consecutive positions as it found ready, by one move of `tail`
 //!    (`head`). They stay ready until then: only the owner of a position changes its slot's turn.
+//!
+//! An end that runs into the other again after few values pauses once, for at most 0.2 us, before
+//! it looks whether the ring is empty (full): see `pace`.
 //!
 //! A thread that is stopped between its claim and its store of the turn holds up those who need
 //! that slot, and nobody else; the `try_` forms then spin and yield. Positions are 63 bits: at 10^9
@@ -54,7 +58,7 @@ use crate::drain::drain;
 use crate::error::{
     CapacityError, PopError, PushError, push_unless_full, slot_count, unless_empty,
 };
-use crate::pace::Pace;
+use crate::pace::{self, Pace};
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::cell::UnsafeCell;
@@ -62,8 +66,8 @@ use crate::wait::{Polling, Wait, Waiting};
 
 /// A bounded queue, shared by reference or in an `Arc`.
 pub struct Queue<T, W: Wait = Polling> {
-    tail: Padded<AtomicUsize>,
-    head: Padded<AtomicUsize>,
+    tail: Padded<End>,
+    head: Padded<End>,
     slots: Box<[Slot<T>]>,
     /// Binary logarithm of the number of slots.
     lap_shift: u32,
@@ -77,6 +81,14 @@ unsafe impl<T: Send, W: Wait> Sync for Queue<T, W> {}
 
 // SAFETY: the queue owns its values, and the rest of it is atomics and `W: Send`.
 unsafe impl<T: Send, W: Wait> Send for Queue<T, W> {}
+
+/// One end of the ring: where the next push or pop is.
+#[derive(Default)]
+struct End {
+    position: AtomicUsize,
+    /// The position at the last look at the other end; a hint, read and stored relaxed.
+    looked_at: AtomicUsize,
+}
 
 struct Slot<T> {
     turn: AtomicUsize,
@@ -208,14 +220,14 @@ impl<T, W: Wait> Queue<T, W> {
     /// Returns true when it was open.
     pub fn close(&self) -> bool {
         // Rule 4. Release and Acquire as for any claim.
-        let was_open = self.tail.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
+        let was_open = self.tail.position.fetch_or(CLOSED, Ordering::AcqRel) & CLOSED == 0;
         self.wait.closed();
         was_open
     }
 
     /// Returns true when the queue is closed; values may be left to pop.
     pub fn is_closed(&self) -> bool {
-        self.tail.load(Ordering::Acquire) & CLOSED != 0
+        self.tail.position.load(Ordering::Acquire) & CLOSED != 0
     }
 
     /// Returns the number of values the queue holds at most.
@@ -239,13 +251,13 @@ impl<T, W: Wait> Queue<T, W> {
     /// Returns how many values have been pushed since the queue was made, those being pushed now
     /// included.
     pub fn pushed_total(&self) -> usize {
-        self.tail.load(Ordering::Acquire) & !CLOSED
+        self.tail.position.load(Ordering::Acquire) & !CLOSED
     }
 
     /// Returns how many values have been popped since the queue was made, those being popped now
     /// included.
     pub fn popped_total(&self) -> usize {
-        self.head.load(Ordering::Acquire)
+        self.head.position.load(Ordering::Acquire)
     }
 
     fn with_slots(capacity: usize) -> Result<Self, CapacityError> {
@@ -253,8 +265,8 @@ impl<T, W: Wait> Queue<T, W> {
         let slot =
             |_| Slot { turn: AtomicUsize::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) };
         Ok(Self {
-            tail: Padded(AtomicUsize::new(0)),
-            head: Padded(AtomicUsize::new(0)),
+            tail: Padded(End::default()),
+            head: Padded(End::default()),
             slots: (0..count).map(slot).collect(),
             lap_shift: count.trailing_zeros(),
             wait: W::default(),
@@ -265,7 +277,7 @@ impl<T, W: Wait> Queue<T, W> {
     #[inline]
     fn claim_push(&self, wanted: usize) -> Result<(usize, usize), NoClaim> {
         let mut pace = Pace::new();
-        let mut tail = self.tail.load(Ordering::Relaxed);
+        let mut tail = self.tail.position.load(Ordering::Relaxed);
         loop {
             if tail & CLOSED != 0 {
                 return Err(NoClaim::Closed);
@@ -273,7 +285,7 @@ impl<T, W: Wait> Queue<T, W> {
             let ready = self.ready(tail, wanted, 0);
             if ready > 0 {
                 // Rule 1. Relaxed: the values are ordered by the turns, not by the positions.
-                match self.tail.compare_exchange_weak(
+                match self.tail.position.compare_exchange_weak(
                     tail,
                     tail + ready,
                     Ordering::Relaxed,
@@ -283,13 +295,17 @@ impl<T, W: Wait> Queue<T, W> {
                     Err(now) => tail = now,
                 }
             } else {
+                if self.let_gather(&self.tail, tail) {
+                    tail = self.tail.position.load(Ordering::Relaxed);
+                    continue;
+                }
                 // Rule 3. `head` only grows and `tail` cannot pass it by more than the capacity: so
                 // if they are that far apart now, `tail` is still what was loaded, and it is full.
-                if self.head.load(Ordering::Acquire) + self.capacity() == tail {
+                if self.head.position.load(Ordering::Acquire) + self.capacity() == tail {
                     return Err(NoClaim::Behind);
                 }
                 pace.wait();
-                tail = self.tail.load(Ordering::Relaxed);
+                tail = self.tail.position.load(Ordering::Relaxed);
             }
         }
     }
@@ -298,12 +314,12 @@ impl<T, W: Wait> Queue<T, W> {
     #[inline]
     fn claim_pop(&self, wanted: usize) -> Result<(usize, usize), PopError> {
         let mut pace = Pace::new();
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut head = self.head.position.load(Ordering::Relaxed);
         loop {
             let ready = self.ready(head, wanted, 1);
             if ready > 0 {
                 // Rule 2. Relaxed: as for a push.
-                match self.head.compare_exchange_weak(
+                match self.head.position.compare_exchange_weak(
                     head,
                     head + ready,
                     Ordering::Relaxed,
@@ -313,9 +329,13 @@ impl<T, W: Wait> Queue<T, W> {
                     Err(now) => head = now,
                 }
             } else {
+                if self.let_gather(&self.head, head) {
+                    head = self.head.position.load(Ordering::Relaxed);
+                    continue;
+                }
                 // Rule 3. `tail` only grows and `head` never passes it: so if they are equal now,
                 // `head` is still what was loaded, and it is empty.
-                let tail = self.tail.load(Ordering::Acquire);
+                let tail = self.tail.position.load(Ordering::Acquire);
                 if tail == head {
                     return Err(PopError::Empty);
                 }
@@ -323,9 +343,22 @@ impl<T, W: Wait> Queue<T, W> {
                     return Err(PopError::Closed);
                 }
                 pace.wait();
-                head = self.head.load(Ordering::Relaxed);
+                head = self.head.position.load(Ordering::Relaxed);
             }
         }
+    }
+
+    /// Waits a moment, and returns true, when `end` has come this far by few values only since it
+    /// last met the other end.
+    ///
+    /// A look takes the other end's cache line away from it, and then the slots'. Two sides that
+    /// run close together would spend their time on that; the one ahead loses nothing by waiting
+    /// until there is more.
+    #[cold]
+    fn let_gather(&self, end: &End, position: usize) -> bool {
+        let gained = position.wrapping_sub(end.looked_at.load(Ordering::Relaxed));
+        end.looked_at.store(position, Ordering::Relaxed);
+        pace::let_gather(gained, self.capacity())
     }
 
     /// Counts how many positions from `position` on, up to `wanted`, are ready for a push
@@ -440,6 +473,28 @@ impl<T> Queue<T, Waiting> {
         self.wait.space.until(|| self.push_from(value)).await
     }
 
+    /// Pushes all of `values`, in order, blocking the thread while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Closed`] when the queue is closed; what was not pushed is left in `values`.
+    pub fn push_batch(&self, values: &mut VecDeque<T>) -> Result<(), PushError<()>> {
+        self.wait.space.block_until(|| self.push_all_from(values))
+    }
+
+    /// Pushes all of `values`, in order, waiting while the queue is full.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Closed`] when the queue is closed; what was not pushed is left in `values`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped before it is ready leaves what it has not pushed in `values`.
+    pub async fn push_batch_async(&self, values: &mut VecDeque<T>) -> Result<(), PushError<()>> {
+        self.wait.space.until(|| self.push_all_from(values)).await
+    }
+
     /// Pops the value pushed first, blocking the thread while there is none.
     ///
     /// # Errors
@@ -487,6 +542,15 @@ impl<T> Queue<T, Waiting> {
         count: usize,
     ) -> Result<usize, PopError> {
         self.wait.values.until(|| unless_empty(self.try_pop_batch(values, count))).await
+    }
+
+    /// Pushes what there is room for; `None` when that leaves something.
+    fn push_all_from(&self, values: &mut VecDeque<T>) -> Option<Result<(), PushError<()>>> {
+        self.try_push_batch(values);
+        if values.is_empty() {
+            return Some(Ok(()));
+        }
+        self.is_closed().then_some(Err(PushError::Closed(())))
     }
 
     /// Pushes the value out of `value`; `None` and the value left there when the queue is full.

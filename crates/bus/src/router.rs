@@ -10,12 +10,14 @@
 //! | `names` | its lock | from name to index; touched by [`Router::topic`] only |
 //! | `topics[index]` | the lock of `names` | set before the index is handed out; read by anyone |
 //! | a topic's list | the lock of its `members` | replaced whole; read as a snapshot |
+//! | a topic's `version` | the lock of its `members` | raised after the list; read by publishers |
 //! | a topic's `published` | publishers | added to, relaxed; read by anyone |
 //! | a subscriber's queue | [`mpmc`](crate::mpmc) | under `DropOldest` publishers pop too |
 //!
 //! 1. Subscribe: under the lock of `members`, publish a copy of the list with the new subscriber. A
 //!    `publish` that begins after `subscribe` returns reaches it.
-//! 2. Publish: take a snapshot of the list; offer a clone of the payload to each, the payload
+//! 2. Publish: take a snapshot of the list (a [`Publisher`] keeps one, and takes another when the
+//!    version has changed); offer a clone of the payload to each, the payload
 //!    itself to the last.
 //! 3. Unsubscribe (drop of the [`Subscription`]): close the queue, publish a copy of the list
 //!    without it, drop what is left in the queue. A publisher with an older snapshot is answered
@@ -43,6 +45,7 @@
 //! # Ok::<(), tidemill_bus::router::RouterError>(())
 //! ```
 
+mod publisher;
 mod snapshot;
 mod subscription;
 mod topic;
@@ -51,9 +54,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{OnceLock, PoisonError};
 
+pub use self::publisher::Publisher;
 pub use self::subscription::{Overflow, SubscriberCounters, Subscription};
-use self::topic::Topic;
 pub use self::topic::{Delivery, TopicCounters};
+use self::topic::{Topic, offer_all_async};
 use crate::error::CapacityError;
 use crate::sync::{Arc, Mutex};
 
@@ -191,6 +195,15 @@ impl<T> Router<T> {
         Topic::subscribe(self.find(topic)?, capacity, overflow, max)
     }
 
+    /// Returns a publisher for a topic: the cheap way to publish to it again and again.
+    ///
+    /// # Errors
+    ///
+    /// When the id is another router's.
+    pub fn publisher(&self, topic: TopicId) -> Result<Publisher<T>, RouterError> {
+        self.find(topic).map(|topic| Publisher::new(Arc::clone(topic)))
+    }
+
     /// Returns what has happened on a topic so far.
     ///
     /// # Errors
@@ -247,16 +260,9 @@ impl<T: Clone> Router<T> {
     /// subscription, and has not reached the others.
     pub async fn publish_async(&self, topic: TopicId, payload: T) -> Result<Delivery, RouterError> {
         let topic = self.find(topic)?;
-        let subscribers = topic.begin_publish();
-        let mut delivery = Delivery::default();
-        for subscriber in subscribers.iter() {
-            let offer = match subscriber.offer(payload.clone()) {
-                Ok(offer) => offer,
-                Err(payload) => subscriber.wait_and_push_async(payload).await,
-            };
-            delivery.count(offer);
-        }
-        Ok(delivery)
+        topic.count();
+        let subscribers = topic.subscribers();
+        Ok(offer_all_async(&subscribers, payload).await)
     }
 }
 

@@ -412,6 +412,28 @@ impl<T> Queue<T, Waiting> {
         self.wait.space.until(|| self.push_from(value)).await
     }
 
+    /// Pushes all of `values`, in order, blocking the thread while the limit is reached.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Closed`] when the queue is closed; what was not pushed is left in `values`.
+    pub fn push_batch(&self, values: &mut VecDeque<T>) -> Result<(), PushError<()>> {
+        self.wait.space.block_until(|| self.push_all_from(values))
+    }
+
+    /// Pushes all of `values`, in order, waiting while the limit is reached.
+    ///
+    /// # Errors
+    ///
+    /// [`PushError::Closed`] when the queue is closed; what was not pushed is left in `values`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future dropped before it is ready leaves what it has not pushed in `values`.
+    pub async fn push_batch_async(&self, values: &mut VecDeque<T>) -> Result<(), PushError<()>> {
+        self.wait.space.until(|| self.push_all_from(values)).await
+    }
+
     /// Pops the value pushed first, blocking the thread while there is none.
     ///
     /// # Errors
@@ -459,6 +481,15 @@ impl<T> Queue<T, Waiting> {
         count: usize,
     ) -> Result<usize, PopError> {
         self.wait.values.until(|| unless_empty(self.try_pop_batch(values, count))).await
+    }
+
+    /// Pushes what there is room for; `None` when that leaves something.
+    fn push_all_from(&self, values: &mut VecDeque<T>) -> Option<Result<(), PushError<()>>> {
+        self.try_push_batch(values);
+        if values.is_empty() {
+            return Some(Ok(()));
+        }
+        self.is_closed().then_some(Err(PushError::Closed(())))
     }
 
     fn push_from(&self, value: &mut Option<T>) -> Option<Result<(), PushError<T>>> {

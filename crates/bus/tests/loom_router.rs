@@ -37,6 +37,29 @@ fn a_new_subscriber_gets_every_message_after_its_subscription_in_order() {
 }
 
 #[test]
+fn a_publisher_reaches_whoever_has_subscribed_before() {
+    check(2, || {
+        let router = router();
+        let topic = router.topic("t").unwrap();
+        let mut publisher = router.publisher(topic).unwrap();
+        let subscribed = Arc::new(loom::sync::atomic::AtomicBool::new(false));
+        let seen = Arc::clone(&subscribed);
+        let publishing = thread::spawn(move || {
+            publisher.publish(1);
+            let must_arrive = seen.load(loom::sync::atomic::Ordering::Acquire);
+            publisher.publish(2);
+            must_arrive
+        });
+        let subscription = router.subscribe(topic, 2, Overflow::DropNewest).unwrap();
+        subscribed.store(true, loom::sync::atomic::Ordering::Release);
+        let must_arrive = publishing.join().unwrap();
+        let got: Vec<_> = std::iter::from_fn(|| subscription.try_pop().ok()).collect();
+        assert!([1, 2].ends_with(&got), "a gap or a wrong order: {got:?}");
+        assert!(!must_arrive || got.contains(&2), "subscribed before, yet not reached");
+    });
+}
+
+#[test]
 fn unsubscribing_during_a_publish_drops_each_message_once() {
     check(2, || {
         let counted = Counted::default();

@@ -44,7 +44,7 @@ fn a_segment_is_reused_only_after_everyone_has_left_it() {
         let other = Arc::clone(&queue);
         let popping = thread::spawn(move || *other.try_pop().unwrap());
         let mine = *queue.try_pop().unwrap();
-        // The last of them goes into the segment that the two pops have left, or are about to leave.
+        // The last of them goes into the segment that the two pops have left, or soon will have.
         for value in 3..=5 {
             queue.try_push(Box::new(value)).unwrap();
         }

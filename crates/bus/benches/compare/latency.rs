@@ -67,6 +67,12 @@ fn measure((mut push, mut pop): Pair, count: usize) -> Vec<u64> {
 }
 
 fn subjects() -> Vec<Named> {
+    let mut subjects = polled();
+    subjects.extend(blocking());
+    subjects
+}
+
+fn polled() -> Vec<Named> {
     vec![
         ("tidemill spsc", || {
             let (mut producer, mut consumer) = spsc::ring(CAPACITY).expect("small");
@@ -106,6 +112,11 @@ fn subjects() -> Vec<Named> {
                 Box::new(move || spin(|| queue.try_pop().ok())),
             )
         }),
+    ]
+}
+
+fn blocking() -> Vec<Named> {
+    vec![
         ("tidemill mpmc blocking", || {
             let queue = Arc::new(mpmc::Queue::waiting(CAPACITY).expect("small"));
             let other = Arc::clone(&queue);

@@ -54,8 +54,9 @@ fn ours<P: Clone + Send + Sync + 'static>(payload: fn(usize) -> P) -> Subject {
         let consumers = consumers.collect();
         let produce = move || {
             let payloads: Vec<_> = (0..PAYLOADS).map(payload).collect();
+            let mut publisher = router.publisher(topic).expect("its own topic");
             for payload in payloads.iter().cycle().take(count) {
-                router.publish(topic, payload.clone()).expect("its own topic");
+                publisher.publish(payload.clone());
             }
         };
         (vec![Box::new(produce) as Side], consumers)

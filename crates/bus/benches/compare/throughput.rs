@@ -212,6 +212,13 @@ fn blocking<const WORDS: usize>() -> Vec<Subject> {
 }
 
 fn batched<const WORDS: usize>() -> Vec<Subject> {
+    let mut subjects = batched_halves::<WORDS>();
+    subjects.extend(batched_rtrb::<WORDS>());
+    subjects.extend(batched_shared::<WORDS>());
+    subjects
+}
+
+fn batched_halves<const WORDS: usize>() -> Vec<Subject> {
     vec![
         halves(
             "tidemill spsc slices",
@@ -257,31 +264,39 @@ fn batched<const WORDS: usize>() -> Vec<Subject> {
                 }
             },
         ),
-        halves(
-            "rtrb chunks",
-            || rtrb::RingBuffer::<Message<WORDS>>::new(CAPACITY),
-            |mut producer, count| {
-                let mut done = 0;
-                while done < count {
-                    done += spin(|| {
-                        let room = producer.slots().min(BATCH).min(count - done);
-                        let chunk = producer.write_chunk_uninit(room).ok()?;
-                        Some(chunk.fill_from_iter((done..).map(Message::new))).filter(|&n| n > 0)
-                    });
-                }
-            },
-            |mut consumer, count| {
-                let mut left = count;
-                while left > 0 {
-                    left -= spin(|| {
-                        let ready = consumer.slots().min(BATCH);
-                        let chunk = consumer.read_chunk(ready).ok().filter(|_| ready > 0)?;
-                        chunk.into_iter().for_each(|message| message.look());
-                        Some(ready)
-                    });
-                }
-            },
-        ),
+    ]
+}
+
+fn batched_rtrb<const WORDS: usize>() -> Vec<Subject> {
+    vec![halves(
+        "rtrb chunks",
+        || rtrb::RingBuffer::<Message<WORDS>>::new(CAPACITY),
+        |mut producer, count| {
+            let mut done = 0;
+            while done < count {
+                done += spin(|| {
+                    let room = producer.slots().min(BATCH).min(count - done);
+                    let chunk = producer.write_chunk_uninit(room).ok()?;
+                    Some(chunk.fill_from_iter((done..).map(Message::new))).filter(|&n| n > 0)
+                });
+            }
+        },
+        |mut consumer, count| {
+            let mut left = count;
+            while left > 0 {
+                left -= spin(|| {
+                    let ready = consumer.slots().min(BATCH);
+                    let chunk = consumer.read_chunk(ready).ok().filter(|_| ready > 0)?;
+                    chunk.into_iter().for_each(|message| message.look());
+                    Some(ready)
+                });
+            }
+        },
+    )]
+}
+
+fn batched_shared<const WORDS: usize>() -> Vec<Subject> {
+    vec![
         batch_of_vec(
             "tidemill mpmc batch",
             || mpmc::Queue::new(CAPACITY).expect("small"),

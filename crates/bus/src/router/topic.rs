@@ -53,10 +53,15 @@ pub struct TopicCounters {
     pub subscribers: usize,
 }
 
+/// The subscribers of a topic at one time.
+pub(super) type List<T> = Vec<Arc<Subscriber<T>>>;
+
 pub(super) struct Topic<T> {
     name: Box<str>,
     published: Padded<AtomicUsize>,
-    subscribers: Snapshot<Vec<Arc<Subscriber<T>>>>,
+    subscribers: Snapshot<List<T>>,
+    /// How often the list has been replaced.
+    version: AtomicUsize,
     members: Mutex<Members>,
 }
 
@@ -75,6 +80,7 @@ impl<T> Topic<T> {
             name,
             published: Padded(AtomicUsize::new(0)),
             subscribers: Snapshot::new(Vec::new()),
+            version: AtomicUsize::new(0),
             members: Mutex::new(Members::default()),
         }
     }
@@ -97,7 +103,7 @@ impl<T> Topic<T> {
             return Err(RouterError::SubscribersExhausted { max });
         }
         list.push(Arc::clone(&subscriber));
-        topic.subscribers.store(list);
+        topic.replace(list);
         drop(members);
         Ok(Subscription::new(Arc::clone(topic), subscriber))
     }
@@ -107,7 +113,7 @@ impl<T> Topic<T> {
         let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list = self.list();
         list.retain(|other| !Arc::ptr_eq(other, subscriber));
-        self.subscribers.store(list);
+        self.replace(list);
         let counters = subscriber.counters();
         members.gone_delivered += counters.delivered;
         // Published to it and neither delivered nor dropped: it is still in the queue.
@@ -139,13 +145,32 @@ impl<T> Topic<T> {
         counters
     }
 
-    /// Counts a message and returns those who shall get it.
-    pub(super) fn begin_publish(&self) -> Arc<Vec<Arc<Subscriber<T>>>> {
+    /// Counts a message.
+    #[inline]
+    pub(super) fn count(&self) {
         self.published.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns a number that changes with the list of subscribers.
+    #[inline]
+    pub(super) fn version(&self) -> usize {
+        // Acquire pairs with `replace`: the list read next is at least as new.
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Returns those who shall get a message published now.
+    pub(super) fn subscribers(&self) -> Arc<List<T>> {
         Arc::clone(&self.subscribers.load())
     }
 
-    fn list(&self) -> Vec<Arc<Subscriber<T>>> {
+    /// Replaces the list; the caller holds the lock of `members`.
+    fn replace(&self, list: List<T>) {
+        self.subscribers.store(list);
+        // Release: who sees the new version sees the new list.
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn list(&self) -> List<T> {
         self.subscribers.load().to_vec()
     }
 }
@@ -158,18 +183,43 @@ impl<T: Clone> Topic<T> {
         payload: T,
         when_full: impl Fn(&Subscriber<T>, T) -> Offer,
     ) -> Delivery {
-        self.published.fetch_add(1, Ordering::Relaxed);
-        let mut delivery = Delivery::default();
-        let subscribers = self.subscribers.load();
-        let Some((last, others)) = subscribers.split_last() else { return delivery };
-        let mut offer = |subscriber: &Subscriber<T>, payload| {
-            let offer = subscriber.offer(payload);
-            delivery.count(offer.unwrap_or_else(|payload| when_full(subscriber, payload)));
-        };
-        for subscriber in others {
-            offer(subscriber, payload.clone());
-        }
-        offer(last, payload);
-        delivery
+        self.count();
+        offer_all(&self.subscribers.load(), payload, when_full)
     }
+}
+
+/// Offers a clone of `payload` to each subscriber, the payload itself to the last.
+#[inline]
+pub(super) fn offer_all<T: Clone>(
+    subscribers: &[Arc<Subscriber<T>>],
+    payload: T,
+    when_full: impl Fn(&Subscriber<T>, T) -> Offer,
+) -> Delivery {
+    let mut delivery = Delivery::default();
+    let Some((last, others)) = subscribers.split_last() else { return delivery };
+    let mut offer = |subscriber: &Subscriber<T>, payload| {
+        let offer = subscriber.offer(payload);
+        delivery.count(offer.unwrap_or_else(|payload| when_full(subscriber, payload)));
+    };
+    for subscriber in others {
+        offer(subscriber, payload.clone());
+    }
+    offer(last, payload);
+    delivery
+}
+
+/// As [`offer_all`], waiting for blocking subscribers that have no room.
+pub(super) async fn offer_all_async<T: Clone>(
+    subscribers: &[Arc<Subscriber<T>>],
+    payload: T,
+) -> Delivery {
+    let mut delivery = Delivery::default();
+    for subscriber in subscribers {
+        let offer = match subscriber.offer(payload.clone()) {
+            Ok(offer) => offer,
+            Err(payload) => subscriber.wait_and_push_async(payload).await,
+        };
+        delivery.count(offer);
+    }
+    delivery
 }

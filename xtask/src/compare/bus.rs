@@ -1,0 +1,157 @@
+//! `compare bus`: our queues and router beside those of others, in one process.
+//!
+//! The measuring is the benchmark's, `crates/bus/benches/compare.rs`: its subjects take turns
+//! within each case, on threads bound to processors, and it prints a line of JSON for each subject
+//! with the value of every turn. Here a turn becomes a round, and each kind of subject a table of
+//! its own, as a queue that is polled and one that can be slept on are different services.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Options;
+use super::report::{Better, Metric, Report, Sample};
+use crate::cargo::Workspace;
+use crate::error::{Context, Error, Result};
+use crate::process;
+
+/// Builds the benchmark, runs it, and takes what it printed.
+///
+/// # Errors
+///
+/// Fails when the benchmark does not build, does not end, prints what is not understood, or an
+/// interrupt comes.
+pub(crate) fn measure(root: &Path, _workspace: &Workspace, options: &Options) -> Result<Report> {
+    let groups = Options::choose(&options.groups, GROUPS)?;
+    if !options.targets.is_empty() {
+        return Err(Error::usage("compare bus measures all its targets; choose --cases"));
+    }
+    let mut report = Report::new(OURS);
+    for group in groups {
+        let mut command = Command::new("cargo");
+        command.args(["bench", "--quiet", "--package", "tidemill-bus", "--bench", "compare", "--"]);
+        command.arg(format!("--case={group}")).current_dir(root);
+        if options.quick {
+            command.arg("--quick");
+        }
+        let output = process::run(command, LIMIT)?;
+        if !output.success {
+            let said = output.stderr.trim().to_owned();
+            return Err(Error::outside(format!("the benchmark of the bus failed: {said}")));
+        }
+        for line in output.stdout.lines().filter(|line| line.starts_with('{')) {
+            let line: Value = serde_json::from_str(line)
+                .context(|| format!("cannot read what the benchmark printed: {line}"))?;
+            report.extend(samples(&line)?);
+        }
+    }
+    Ok(report)
+}
+
+/// Turns one line of the benchmark into samples; empty for a subject of no table.
+fn samples(line: &Value) -> Result<Vec<Sample>> {
+    let text = |key: &str| {
+        let value = line[key].as_str();
+        value.ok_or_else(|| Error::outside(format!("the benchmark's line has no {key}")))
+    };
+    let better = if text("better")? == "higher" { Better::Higher } else { Better::Lower };
+    let (case, quantity) = case_and_quantity(text("case")?);
+    let unit = if better == Better::Higher { "M/s" } else { "us" };
+    let runs = line["runs"].as_array();
+    let runs = runs.ok_or_else(|| Error::outside("the benchmark's line has no runs"))?;
+    let subject = text("subject")?;
+    let kinds = KINDS.iter().filter(|kind| kind.has(subject));
+    let of_kind = kinds.flat_map(|kind| {
+        // Kept for as long as the process runs: there are some dozens of them.
+        let case = format!("{case}, {}", kind.name).leak();
+        let metric = Metric { case, quantity, unit, better: Some(better) };
+        let target: &'static str =
+            if subject == kind.ours { OURS } else { subject.to_owned().leak() };
+        let values = runs.iter().filter_map(Value::as_f64).zip(1..);
+        values.map(move |(value, round)| Sample { target, round, metric, value })
+    });
+    Ok(of_kind.collect())
+}
+
+/// Splits `latency at 1 M/s p99` into the case and the quantity; a rate has no other name.
+fn case_and_quantity(case: &str) -> (&str, &'static str) {
+    let quantiles = ["p50", "p99", "p99.9"];
+    let found = quantiles.iter().find_map(|quantile| {
+        let case = case.strip_suffix(quantile)?.strip_suffix(' ')?;
+        Some((case, *quantile))
+    });
+    found.unwrap_or((case, "rate"))
+}
+
+/// Subjects that do the same service, and which one is ours.
+struct Kind {
+    name: &'static str,
+    ours: &'static str,
+    peers: &'static [&'static str],
+}
+
+impl Kind {
+    fn has(&self, subject: &str) -> bool {
+        self.ours == subject || self.peers.contains(&subject)
+    }
+}
+
+/// Who is compared with whom.
+const KINDS: &[Kind] = &[
+    Kind { name: "SPSC", ours: "tidemill spsc", peers: &["rtrb"] },
+    Kind { name: "SPSC batches", ours: "tidemill spsc iterators", peers: &["rtrb chunks"] },
+    Kind {
+        name: "bounded MPMC",
+        ours: "tidemill mpmc",
+        peers: &["crossbeam ArrayQueue", "concurrent-queue", "thingbuf"],
+    },
+    Kind { name: "unbounded MPMC", ours: "tidemill unbounded", peers: &["crossbeam SegQueue"] },
+    Kind {
+        name: "bounded MPMC, blocking",
+        ours: "tidemill mpmc blocking",
+        peers: &["crossbeam channel", "flume", "kanal", "tokio mpsc"],
+    },
+    Kind {
+        name: "MPMC batches",
+        ours: "tidemill mpmc batch",
+        peers: &["tidemill unbounded batch"],
+    },
+    Kind { name: "router", ours: "tidemill router", peers: &["tokio broadcast (lossy)"] },
+];
+
+/// Cases of the benchmark by the beginning of their names.
+const GROUPS: &[&str] = &["8 B", "64 B", "router Arc", "latency"];
+
+const OURS: &str = "tidemill";
+
+/// For building and running one group.
+const LIMIT: Duration = Duration::from_secs(600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_benchmark_becomes_a_sample_for_each_turn() {
+        let line = serde_json::json!({
+            "case": "latency at 1 M/s p99.9", "subject": "tidemill mpmc blocking", "ours": true,
+            "unit": "us", "better": "lower", "median": 2.0, "runs": [2.0, 1.5, 3.0],
+        });
+        let samples = samples(&line).expect("well formed");
+        let first = samples.first().expect("three turns");
+        assert_eq!((samples.len(), first.target, first.round), (3, "tidemill", 1));
+        assert_eq!(first.metric.case, "latency at 1 M/s, bounded MPMC, blocking");
+        assert_eq!((first.metric.quantity, first.metric.better), ("p99.9", Some(Better::Lower)));
+    }
+
+    #[test]
+    fn a_line_without_runs_is_an_error_by_name() {
+        let line = serde_json::json!({
+            "case": "8 B 1:1", "subject": "rtrb", "unit": "M/s", "better": "higher",
+        });
+        let error = samples(&line).expect_err("no runs");
+        assert!(error.to_string().contains("runs"));
+    }
+}
