@@ -116,10 +116,11 @@ fn cross<S: Source>(source: &S, operations: usize) {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for _ in 0..operations {
+                let mut spins = 0;
                 let item = loop {
                     match consumer.pop() {
                         Ok(item) => break item,
-                        Err(_) => std::hint::spin_loop(),
+                        Err(_) => wait(&mut spins),
                     }
                 };
                 source.give(item);
@@ -128,12 +129,23 @@ fn cross<S: Source>(source: &S, operations: usize) {
         for _ in 0..operations {
             let mut item = source.take();
             S::touch(&mut item);
+            let mut spins = 0;
             while let Err(rtrb::PushError::Full(back)) = producer.push(item) {
                 item = back;
-                std::hint::spin_loop();
+                wait(&mut spins);
             }
         }
     });
+}
+
+/// Spins, then makes way: the other thread may be waiting for this processor.
+fn wait(spins: &mut u32) {
+    *spins += 1;
+    if spins.is_multiple_of(SPINS) {
+        std::thread::yield_now();
+    } else {
+        std::hint::spin_loop();
+    }
 }
 
 /// Measures the ring of [`Pattern::CrossThread`] without any memory, to be taken off its figures.
@@ -217,4 +229,6 @@ impl Visitor for Latency {
 
 /// More than any pattern holds: 256 live, or 256 on the way and batches on both sides.
 const WARM: usize = 512;
+/// A few microseconds.
+const SPINS: u32 = 1 << 8;
 const GIVEN_AT_ONCE: usize = 256;
