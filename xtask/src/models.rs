@@ -155,7 +155,7 @@ const LANES: &[Lane] = &[
     },
     Lane { tool: Tool::Miri(1), arguments: &["--package", "tidemill-memory", "--lib"] },
     Lane {
-        tool: Tool::Miri(4),
+        tool: Tool::Miri(2),
         arguments: &["--package", "tidemill-bus", "--test", "behaviour", "--test", "waiting"],
     },
     Lane {

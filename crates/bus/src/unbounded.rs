@@ -276,7 +276,8 @@ impl<T, W: Wait> Queue<T, W> {
                 pace.wait();
                 continue;
             }
-            if let (true, Some(next)) = (last, next.segment.take()) {
+            // A segment that is not needed after all goes back with the drop of `next`.
+            if last && let Some(next) = next.segment.take() {
                 self.extend(segment, next);
             }
             return Ok(Claim { segment, offset, count });

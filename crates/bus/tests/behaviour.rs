@@ -134,6 +134,8 @@ fn many_threads_lose_and_repeat_nothing() {
     check_threads(|value| bounded.push(value).unwrap(), || bounded.pop().unwrap());
     let growing = unbounded::Queue::waiting();
     check_threads(|value| growing.push(value).unwrap(), || growing.pop().unwrap());
+    let kept = 9 * unbounded::Queue::<Box<usize>>::SEGMENT_BYTES;
+    assert!(growing.memory_bytes() <= kept, "segments were lost");
 }
 
 fn check_threads(push: impl Fn(Box<usize>) + Sync, pop: impl Fn() -> Box<usize> + Sync) {
