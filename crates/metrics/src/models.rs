@@ -78,19 +78,21 @@ fn a_reading_beside_the_holder_of_a_slot_is_whole() {
     });
 }
 
+/// Two writers and then a reading contend for the lock; with a third one spinning as well loom runs
+/// out of branches.
 #[test]
-fn a_reading_beside_two_writers_without_a_slot_is_whole() {
+fn a_reading_beside_writers_without_a_slot_is_whole() {
     let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
+    model.preemption_bound = Some(3);
     model.check(|| {
         let shards = Arc::new(Shards::new(2, Some(0)));
-        let write = |bucket, value| {
+        let writer = {
             let shards = Arc::clone(&shards);
-            thread::spawn(move || shards.record(NO_SLOT, bucket, value))
+            thread::spawn(move || shards.record(NO_SLOT, 0, 1.0))
         };
-        let writers = [write(0, 1.0), write(1, 2.0)];
-        assert!(agrees(&shards) <= 2);
-        writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+        shards.record(NO_SLOT, 1, 2.0);
+        assert!((1..=2).contains(&agrees(&shards)));
+        writer.join().expect("no panic");
         assert_eq!(agrees(&shards), 2);
     });
 }

@@ -74,12 +74,12 @@ struct Case {
 }
 
 const CASES: [Case; 6] = [
-    Case { name: "counter, 1 thread", measure: |make, n| counter(&*make(), n, 1) },
-    Case { name: "counter, 2 threads", measure: |make, n| counter(&*make(), n, 2) },
-    Case { name: "histogram, 1 thread", measure: |make, n| histogram(&*make(), n, 1) },
-    Case { name: "histogram, 2 threads", measure: |make, n| histogram(&*make(), n, 2) },
-    Case { name: "10,000 counters", measure: |make, _| series(make) },
-    Case { name: "1,000 histograms", measure: |make, _| histogram_memory(make) },
+    Case { name: "counter 1 thread", measure: |make, n| counter(&*make(), n, 1) },
+    Case { name: "counter 2 threads", measure: |make, n| counter(&*make(), n, 2) },
+    Case { name: "histogram 1 thread", measure: |make, n| histogram(&*make(), n, 1) },
+    Case { name: "histogram 2 threads", measure: |make, n| histogram(&*make(), n, 2) },
+    Case { name: "10000 counters", measure: |make, _| series(make) },
+    Case { name: "1000 histograms", measure: |make, _| histogram_memory(make) },
 ];
 
 fn counter(suite: &dyn Suite, operations: u64, threads: usize) -> Vec<(&'static str, f64)> {

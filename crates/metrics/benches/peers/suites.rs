@@ -29,7 +29,7 @@ pub(super) trait Suite: Sync {
 /// Every suite by name.
 pub(super) const ALL: [(&str, fn() -> Box<dyn Suite>); 6] = [
     ("tidemill", || Box::new(Ours::new(Buckets::explicit(&BOUNDS)))),
-    ("tidemill, log-linear", || Box::new(Ours::new(Buckets::seconds()))),
+    ("tidemill log-linear", || Box::new(Ours::new(Buckets::seconds()))),
     ("prometheus", || Box::new(Prometheus::new())),
     ("prometheus-client", || Box::new(PrometheusClient::new())),
     ("metrics", || Box::new(Facade::new())),
