@@ -1,7 +1,7 @@
 //! What is asked for, held against what the kernel has, before anything is switched on.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 
 use super::instance::{Instance, refused};
 use crate::Error;
@@ -39,8 +39,11 @@ fn set_filter(instance: &Instance, folder: &str, event: &str, filter: &str) -> R
     match fs::write(&path, filter) {
         Ok(()) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-            // The file then has the text, a caret below it, and what was wrong there.
-            let told = fs::read_to_string(&path).unwrap_or_default();
+            // The file then has the text, a caret below it, and what was wrong there. It gives
+            // that to one read only, whatever its size.
+            let mut told = vec![0; 4096];
+            let count = File::open(&path).and_then(|mut file| file.read(&mut told)).unwrap_or(0);
+            let told = String::from_utf8_lossy(&told[..count]);
             let message = told.lines().find_map(|line| line.strip_prefix("parse_error: "));
             let message = message.unwrap_or("the kernel cannot read it").to_owned();
             let (event, filter) = (event.to_owned(), filter.to_owned());
