@@ -1,6 +1,7 @@
 //! Counters over this thread, this process and commands.
 //!
 //! Where the kernel refuses all counters the tests print `skipped:` and check that it says why.
+#![expect(clippy::disallowed_methods, reason = "the tests measure real time")]
 
 use std::hint::black_box;
 use std::io::Write;

@@ -2,6 +2,7 @@
 //!
 //! `tests/programs/busy.rs` is built as such by the `rustc` that builds the tests. Where the kernel
 //! refuses samples, the tests print `skipped:` with its reason.
+#![expect(clippy::disallowed_methods, reason = "the tests measure real time")]
 
 use std::collections::HashMap;
 use std::hint::black_box;

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Tracefs::find -> Tracer::new       an instance of our own: nobody else's tracing is touched
-//!                    .event, .functions, .process
-//!                    .start -> Stream    parsed lines of trace_pipe, until nothing comes for a time
+//!                    .event, .functions, .thread
+//!                    .start -> Stream    parsed lines of trace_pipe, until none comes for a time
 //!                                        drop: events off, tracer off, instance removed
 //! ```
 //!
