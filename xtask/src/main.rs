@@ -105,6 +105,6 @@ usage: cargo xtask COMMAND
   compare AREA [--quick] [--rounds N] [--only TARGET,..] [--cases GROUP,..] [--record]
                    ours and others in turn, as a table and in target/compare/AREA.json
                    --record also keeps the run in bench/runs and docs/benchmarks.md
-                   areas: bus (cases 8 B, 64 B, router Arc, latency); memory;
-                   proxy (targets direct, haproxy, nginx, tidemill;
+                   areas: bus (cases 8 B, 64 B, router Arc, latency); memory; metrics;
+                   proxy (targets direct, haproxy, nginx, tidemill, unmeasured;
                    cases redis, http, bulk, idle, connections)";

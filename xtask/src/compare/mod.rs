@@ -8,6 +8,7 @@
 mod bus;
 mod machine;
 mod memory;
+mod metrics;
 mod progress;
 mod proxy;
 mod record;
@@ -109,8 +110,12 @@ pub(crate) fn run(root: &Path, area: &str, options: &Options) -> Result<bool> {
 type Measure = fn(&Path, &Workspace, &Options) -> Result<Report>;
 
 /// What can be compared; an area is added when it has something to measure.
-const AREAS: &[(&str, Measure)] =
-    &[("bus", bus::measure), ("memory", memory::measure), ("proxy", proxy::measure)];
+const AREAS: &[(&str, Measure)] = &[
+    ("bus", bus::measure),
+    ("memory", memory::measure),
+    ("metrics", metrics::measure),
+    ("proxy", proxy::measure),
+];
 
 const ROUNDS: u32 = 3;
 const ROUNDS_MAX: u32 = 50;

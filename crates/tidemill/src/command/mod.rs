@@ -25,8 +25,11 @@ mod explain;
 mod failure;
 mod generate;
 mod output;
+mod perf;
 mod proxy;
+mod signals;
 mod status;
+mod trace;
 mod up;
 
 pub(crate) use failure::Failure;
@@ -50,6 +53,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(&cli.common, arguments, &output),
         Command::Backend(arguments) => backend::run(&cli.common, arguments, &output),
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
+        Command::Perf(arguments) => perf::run(arguments, &output),
+        Command::Trace(arguments) => trace::run(arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -131,6 +136,8 @@ enum Command {
     Status(status::Arguments),
     Backend(backend::Arguments),
     Explain(explain::Arguments),
+    Perf(perf::Arguments),
+    Trace(trace::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }
