@@ -3,7 +3,7 @@
 //! ```text
 //! Pending --> Running --> Completed | Failed | Cancelled | TimedOut
 //!    ^           |
-//!    +-- retry --+        Pending --> Cancelled | TimedOut | Rejected
+//!    +-- retry --+        Pending --> Cancelled | Rejected
 //! ```
 //!
 //! The last five are final. Why a task failed or was rejected stands beside the state.
