@@ -74,6 +74,15 @@ pub struct Start<P> {
     pub queue_time: Duration,
 }
 
+/// When an attempt ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    /// Its first instant.
+    pub began: Moment,
+    /// Its last.
+    pub ended: Moment,
+}
+
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "the ways in which an attempt ends")]
@@ -262,7 +271,8 @@ impl<P> Machine<P> {
     }
 
     /// Takes note that an attempt ended. `payload` is what can be run again, for another attempt
-    /// or beat; without it the task has ended. `random` draws the jitter of a retry.
+    /// or beat; without it the task has ended. `ran` is when it really began and ended, which may
+    /// be later than it was started here. `random` draws the jitter of a retry.
     ///
     /// A task that was asked to stop ends as cancelled, however it ended by itself. The payload
     /// comes back unless it will run again.
@@ -271,14 +281,16 @@ impl<P> Machine<P> {
         id: TaskId,
         outcome: Outcome,
         payload: Option<P>,
-        now: Moment,
+        ran: Ran,
         random: u64,
     ) -> (Finish, Option<P>) {
         let running = |index: &u32| self.table.slot(*index).phase == Phase::Running;
         let Some(index) = self.table.find(id).filter(running) else {
             return (Finish::Unknown, payload);
         };
-        self.leave_running(index, &outcome, now);
+        self.forget_surplus();
+        let now = ran.ended;
+        self.leave_running(index, &outcome, ran);
         let (state, reason) = match outcome {
             Outcome::Completed => (State::Completed, None),
             Outcome::Failed(reason) => (State::Failed, Some(reason)),
@@ -346,6 +358,7 @@ impl<P> Machine<P> {
     /// Moves on what is due, forgets what is old, and returns one running task to break off, when
     /// there is one. To be called until it returns `None`.
     pub fn poll(&mut self, now: Moment) -> Option<Due> {
+        self.forget_surplus();
         self.forget_old(now);
         while let Some((at, index)) = self.timers.first().copied() {
             if at > now {
@@ -383,6 +396,11 @@ impl<P> Machine<P> {
         self.table.find(id).map(|index| self.table.slot(index).record(id))
     }
 
+    /// Returns what a task that waits will run.
+    pub fn payload(&self, id: TaskId) -> Option<&P> {
+        self.table.find(id).and_then(|index| self.table.slot(index).payload.as_ref())
+    }
+
     /// Returns what is known about every task that has not ended.
     pub fn unfinished(&self) -> Vec<Record> {
         let places = self.table.places().filter(|index| {
@@ -409,6 +427,16 @@ impl<P> Machine<P> {
     /// Returns the limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns how many tasks are known now, by state and priority.
+    pub fn tasks(&self) -> &[[usize; Priority::COUNT]; State::COUNT] {
+        &self.tasks
+    }
+
+    /// Returns what was counted since the start, by class and priority.
+    pub fn all_totals(&self) -> &[[Totals; Priority::COUNT]] {
+        &self.totals
     }
 
     /// Reads everything that is counted.

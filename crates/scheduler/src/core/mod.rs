@@ -23,7 +23,7 @@ mod waits;
 pub use self::estimate::{COUNT_MIN, Estimate, RunTimes};
 pub use self::gradient::Gradient;
 pub use self::limits::{AGING_SHARE, InvalidLimits, Limits};
-pub use self::machine::{Cancel, Dropped, Due, Finish, Machine, Outcome, Start};
+pub use self::machine::{Cancel, Dropped, Due, Finish, Machine, Outcome, Ran, Start};
 pub use self::moment::Moment;
 pub use self::order::{Learned, Order};
 pub use self::priority::{ParsePriorityError, Priority};

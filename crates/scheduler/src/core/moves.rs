@@ -5,7 +5,7 @@
 //! `finished` exactly in phase Ended; `waits` holds a pair for each task that one in phase Waiting
 //! waits for.
 
-use super::machine::{Dropped, Machine, Outcome};
+use super::machine::{Dropped, Machine, Outcome, Ran};
 use super::limits::AGING_SHARE;
 use super::moment::Moment;
 use super::priority::Priority;
@@ -18,6 +18,7 @@ use super::task::{DEPENDENCIES_MAX, Rejection, Spec, TaskId};
 impl<P> Machine<P> {
     /// Puts a task that nothing speaks against into the table.
     pub(super) fn take(&mut self, spec: &Spec, payload: P, now: Moment) -> TaskId {
+        self.forget_surplus();
         let index = self.table.take(spec, payload, now);
         let id = self.table.id(index);
         if let Some(key) = &spec.key {
@@ -125,13 +126,9 @@ impl<P> Machine<P> {
         if self.ready.is_empty() {
             return None;
         }
-        let free = self.concurrency().saturating_sub(self.running());
-        // Slots that are reserved for higher priorities and not taken by them.
-        let kept: [usize; Priority::COUNT] = std::array::from_fn(|index| {
-            self.limits.reserve[index].saturating_sub(self.running[index])
-        });
+        let kept = self.kept();
         let mut kept_above: usize = kept.iter().sum();
-        let is_general = free > kept_above - kept[0];
+        let is_general = self.has_slot(Priority::Low, &kept, kept_above - kept[0]);
         if is_general && self.starts_since_overdue >= AGING_SHARE - 1 {
             let oldest = self.ready.oldest(&self.table, self.class_room);
             let overdue = |index: &u32| {
@@ -144,13 +141,10 @@ impl<P> Machine<P> {
         }
         for priority in Priority::ALL.into_iter().rev() {
             kept_above -= kept[priority.index()];
-            let is_emergency = priority == Priority::Emergency;
-            // A learned limit may fall below what runs; the Emergency reserve holds nevertheless.
-            let reserved = is_emergency && kept[priority.index()] > 0;
-            if free <= kept_above && !(reserved && self.running() < self.limits.concurrency) {
+            if !self.has_slot(priority, &kept, kept_above) {
                 break;
             }
-            let classes = if is_emergency { u64::MAX } else { self.class_room };
+            let classes = self.classes_for(priority);
             let heads = self.ready.heads(priority, classes);
             if let Some(index) = self.order.choose(&self.table, heads, now) {
                 self.starts_since_overdue = self.starts_since_overdue.saturating_add(1);
@@ -160,8 +154,45 @@ impl<P> Machine<P> {
         None
     }
 
+    /// Returns true when [`start_next`](Self::start_next) would start something.
+    pub fn can_start(&self) -> bool {
+        let kept = self.kept();
+        let mut kept_above: usize = kept.iter().sum();
+        Priority::ALL.into_iter().rev().any(|priority| {
+            kept_above -= kept[priority.index()];
+            self.has_slot(priority, &kept, kept_above)
+                && self.ready.heads(priority, self.classes_for(priority)).next().is_some()
+        })
+    }
+
+    /// Returns, by priority, the slots that are reserved for it and not taken by it.
+    fn kept(&self) -> [usize; Priority::COUNT] {
+        std::array::from_fn(|index| {
+            self.limits.reserve[index].saturating_sub(self.running[index])
+        })
+    }
+
+    /// Returns true when a task of this priority may start, `kept_above` being kept for higher
+    /// ones. A learned limit may fall below what runs; the Emergency reserve holds nevertheless.
+    fn has_slot(
+        &self,
+        priority: Priority,
+        kept: &[usize; Priority::COUNT],
+        kept_above: usize,
+    ) -> bool {
+        let running = self.running();
+        self.concurrency().saturating_sub(running) > kept_above
+            || priority == Priority::Emergency
+                && kept[priority.index()] > 0
+                && running < self.limits.concurrency
+    }
+
+    fn classes_for(&self, priority: Priority) -> u64 {
+        if priority == Priority::Emergency { u64::MAX } else { self.class_room }
+    }
+
     /// Returns how many tasks may run at once.
-    pub(super) fn concurrency(&self) -> usize {
+    pub fn concurrency(&self) -> usize {
         self.order.limit().unwrap_or(self.limits.concurrency).min(self.limits.concurrency)
     }
 
@@ -175,12 +206,13 @@ impl<P> Machine<P> {
     }
 
     /// Frees what a running attempt held, and learns from it.
-    pub(super) fn leave_running(&mut self, index: u32, outcome: &Outcome, now: Moment) {
+    pub(super) fn leave_running(&mut self, index: u32, outcome: &Outcome, ran: Ran) {
         self.set_timer(index, None);
         let running = self.running();
-        let slot = self.table.slot(index);
+        let slot = self.table.slot_mut(index);
+        slot.started = ran.began;
         let (priority, class) = (slot.priority.index(), usize::from(slot.class.0));
-        let time = now.since(slot.started);
+        let time = ran.ended.since(ran.began);
         self.running[priority] -= 1;
         self.running_class[class] -= 1;
         self.look_at_class(class);
@@ -254,6 +286,11 @@ impl<P> Machine<P> {
             self.table.push_back(&mut self.finished, turn, index);
             self.finished_count += 1;
         }
+    }
+
+    /// Forgets what is beyond the number that is remembered. Not done at once with an end, so
+    /// that its record can be read right after.
+    pub(super) fn forget_surplus(&mut self) {
         while self.finished_count > self.limits.finished {
             self.forget_first();
         }
