@@ -24,6 +24,8 @@
 //! Never reads a file, the environment or a command line, and never prints.
 
 pub mod core;
+#[cfg(feature = "durable")]
+pub mod durable;
 mod error;
 mod shell;
 
