@@ -118,7 +118,8 @@ pub enum Cancelled {
 
 /// A lease that is not the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotHeld;
+#[expect(clippy::exhaustive_structs, reason = "it says one thing")]
+pub struct NotHeld;
 
 impl Progress {
     /// Begins the life of a job that is submitted now.
@@ -142,7 +143,7 @@ impl Progress {
 
     /// Begins an attempt for `node`. A caller that finds a lease running has to know that it is
     /// over: from its time, or from the store's own supervision.
-    pub(crate) fn claim(&mut self, node: &str, now_ms: u64, lease: Duration) -> Claiming {
+    pub fn claim(&mut self, node: &str, now_ms: u64, lease: Duration) -> Claiming {
         if self.state.is_final() {
             return Claiming::Over;
         }
@@ -164,7 +165,7 @@ impl Progress {
     }
 
     /// Takes note that the attempt under way ended with its runner.
-    pub(crate) fn interrupt(&mut self, now_ms: u64) {
+    pub fn interrupt(&mut self, now_ms: u64) {
         self.version += 1;
         self.interruptions = self.interruptions.saturating_add(1);
         self.lease_until_ms = 0;
@@ -180,12 +181,11 @@ impl Progress {
     }
 
     /// Holds on to a lease; returns true when the job shall end.
-    pub(crate) fn renew(
-        &mut self,
-        number: u32,
-        now_ms: u64,
-        lease: Duration,
-    ) -> Result<bool, NotHeld> {
+    ///
+    /// # Errors
+    ///
+    /// When `number` is not the newest lease, or the job does not run.
+    pub fn renew(&mut self, number: u32, now_ms: u64, lease: Duration) -> Result<bool, NotHeld> {
         self.held(number)?;
         self.version += 1;
         self.lease_until_ms = after(now_ms, lease);
@@ -193,8 +193,13 @@ impl Progress {
     }
 
     /// Records how the attempt under lease `number` ended. Recording the same end again changes
-    /// nothing, so that an answer that was lost can be asked for again.
-    pub(crate) fn end(
+    /// nothing, so that an answer that was lost can be asked for again. `random` is any number; it
+    /// jitters the pause before a retry.
+    ///
+    /// # Errors
+    ///
+    /// When `number` is not the newest lease, or the job does not run.
+    pub fn end(
         &mut self,
         number: u32,
         end: &End,
@@ -237,7 +242,7 @@ impl Progress {
     }
 
     /// Takes note that somebody wants the job to end.
-    pub(crate) fn cancel(&mut self, now_ms: u64) -> Cancelled {
+    pub fn cancel(&mut self, now_ms: u64) -> Cancelled {
         match self.state {
             State::Pending => {
                 self.version += 1;

@@ -46,6 +46,12 @@ impl Output {
         self.line(&text);
     }
 
+    /// Writes a value as one line of JSON to stdout.
+    pub(crate) fn json_line(&self, value: &impl Serialize) {
+        let text = serde_json::to_string(value).expect("our documents have string keys");
+        self.line(&text);
+    }
+
     /// Writes bytes as they are to stdout.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         // The reader may be gone; there is nobody left to tell.

@@ -9,6 +9,7 @@
 //! command to the engine; none of them waits for a peer.
 
 mod guard;
+pub(crate) mod jobs;
 mod open;
 mod openapi;
 mod page;
@@ -31,6 +32,7 @@ use tidemill_metrics::Registry;
 use tidemill_proxy::Engine;
 
 use crate::command::Failure;
+use crate::jobs::Jobs;
 pub(crate) use guard::Token;
 use problem::Problem;
 pub(crate) use serve::Server;
@@ -39,6 +41,7 @@ pub(crate) use serve::Server;
 #[derive(Debug)]
 pub(crate) struct Api {
     engine: Engine,
+    jobs: Arc<Jobs>,
     registry: Registry,
     /// Without one, nobody can use what takes a token.
     token: Option<Token>,
@@ -55,6 +58,7 @@ impl Api {
     /// When its metrics cannot be registered.
     pub(crate) fn new(
         engine: Engine,
+        jobs: Arc<Jobs>,
         registry: Registry,
         token: Option<Token>,
         address: SocketAddr,
@@ -64,7 +68,7 @@ impl Api {
             .gauge("tidemill_build_info", "The running build; always 1.", &labels)
             .map_err(|error| Failure::outside(format!("cannot register metrics: {error}")))?
             .set(1);
-        Ok(Self { engine, registry, token, address, is_ready: AtomicBool::new(false) })
+        Ok(Self { engine, jobs, registry, token, address, is_ready: AtomicBool::new(false) })
     }
 
     fn is_ready(&self) -> bool {
@@ -91,6 +95,9 @@ fn open_routes() -> Vec<Route> {
 fn token_routes() -> Vec<Route> {
     vec![
         ("/api/v1/openapi.json", get(openapi::document)),
+        ("/api/v1/jobs", get(jobs::list).post(jobs::submit)),
+        ("/api/v1/jobs/{job}", get(jobs::show).patch(jobs::change)),
+        ("/api/v1/jobs/{job}/log", get(jobs::log)),
         ("/api/v1/proxies", get(proxies::list)),
         ("/api/v1/proxies/{proxy}", get(proxies::show)),
         ("/api/v1/proxies/{proxy}/explain", get(proxies::explain)),

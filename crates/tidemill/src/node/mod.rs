@@ -31,6 +31,7 @@ pub(crate) use log::LogSettings;
 use crate::command::Failure;
 use crate::config::{Config, Source};
 use crate::http::{Api, Server, Token};
+use crate::jobs::Jobs;
 use data_dir::{Addresses, Lock};
 use demo::Demo;
 use reload::Reloader;
@@ -117,6 +118,7 @@ impl Kept {
 
 struct Node {
     engine: Engine,
+    jobs: Arc<Jobs>,
     server: Option<Server>,
     demo: Option<Demo>,
     reloader: Option<Reloader>,
@@ -155,15 +157,19 @@ impl Node {
             Some(kept) => Some(kept.token.clone()),
             None => environment(TOKEN_VARIABLE),
         };
+        let jobs = Arc::new(match &kept {
+            Some(kept) => Jobs::start(&config, kept.data_dir.path(), &registry).await?,
+            None => Jobs::none("this node keeps nothing on disk, so it has no jobs"),
+        });
         let server = match listener {
             Some(listener) => {
                 let token = token.map(Token::new);
-                let api = Api::new(engine.clone(), registry, token, listener.1)?;
+                let api = Api::new(engine.clone(), Arc::clone(&jobs), registry, token, listener.1)?;
                 Some(Server::start(listener.0, Arc::new(api)))
             }
             None => None,
         };
-        let node = Self { engine, server, demo, reloader, kept, config };
+        let node = Self { engine, jobs, server, demo, reloader, kept, config };
         node.write_addresses()?;
         node.announce();
         Ok(node)
@@ -240,7 +246,8 @@ impl Node {
         if let Some(demo) = &mut self.demo {
             demo.stop_traffic();
         }
-        self.engine.shutdown(self.config.node.stop_deadline).await;
+        let deadline = self.config.node.stop_deadline;
+        tokio::join!(self.engine.shutdown(deadline), self.jobs.stop(deadline));
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
