@@ -42,7 +42,8 @@ pub struct Machine<P> {
     pub(super) table: Table<P>,
     pub(super) ready: Ready,
     pub(super) waits: Waits,
-    pub(super) timers: BTreeSet<(Moment, u32)>,
+    /// When, order, slot.
+    pub(super) timers: BTreeSet<(Moment, u64, u32)>,
     pub(super) keys: HashMap<Arc<str>, TaskId>,
     pub(super) finished: List,
     pub(super) finished_count: usize,
@@ -183,6 +184,7 @@ impl<P> Machine<P> {
         payload: P,
         now: Moment,
     ) -> Result<TaskId, (Rejection, P)> {
+        self.forget_surplus();
         if let Err(rejection) = self.admit(spec) {
             self.count_refused(spec.class, spec.priority);
             return Err((rejection, payload));
@@ -203,6 +205,7 @@ impl<P> Machine<P> {
         payload: P,
         submitted: Moment,
     ) -> TaskId {
+        self.forget_surplus();
         assert!(usize::from(class.0) < self.limits.classes.len(), "the caller checks the class");
         self.take(&Spec { priority, class, ..Spec::default() }, payload, submitted)
     }
@@ -360,7 +363,7 @@ impl<P> Machine<P> {
     pub fn poll(&mut self, now: Moment) -> Option<Due> {
         self.forget_surplus();
         self.forget_old(now);
-        while let Some((at, index)) = self.timers.first().copied() {
+        while let Some((at, _, index)) = self.timers.first().copied() {
             if at > now {
                 break;
             }
@@ -379,10 +382,9 @@ impl<P> Machine<P> {
 
     /// Returns when [`poll`](Self::poll) has something to do, as far as is known now.
     pub fn next_timer(&self) -> Option<Moment> {
-        let timer = self.timers.first().map(|(at, _)| *at);
+        let timer = self.timers.first().map(|(at, ..)| *at);
         let first = self.finished.first;
-        let old = (first != NONE)
-            .then(|| self.table.slot(first).ended + self.limits.finished_age);
+        let old = (first != NONE).then(|| self.table.slot(first).ended + self.limits.finished_age);
         timer.into_iter().chain(old).min()
     }
 

@@ -30,6 +30,4 @@ pub use self::priority::{ParsePriorityError, Priority};
 pub use self::retry::{Backoff, Retry};
 pub use self::state::{ParseStateError, State};
 pub use self::statistics::{Statistics, Totals};
-pub use self::task::{
-    CLASSES_MAX, Class, DEPENDENCIES_MAX, Record, Rejection, Spec, TaskId,
-};
+pub use self::task::{CLASSES_MAX, Class, DEPENDENCIES_MAX, Record, Rejection, Spec, TaskId};

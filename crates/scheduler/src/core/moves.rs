@@ -5,8 +5,10 @@
 //! `finished` exactly in phase Ended; `waits` holds a pair for each task that one in phase Waiting
 //! waits for.
 
-use super::machine::{Dropped, Machine, Outcome, Ran};
+use std::collections::VecDeque;
+
 use super::limits::AGING_SHARE;
+use super::machine::{Dropped, Machine, Outcome, Ran};
 use super::moment::Moment;
 use super::priority::Priority;
 use super::ready::turn;
@@ -18,9 +20,9 @@ use super::task::{DEPENDENCIES_MAX, Rejection, Spec, TaskId};
 impl<P> Machine<P> {
     /// Puts a task that nothing speaks against into the table.
     pub(super) fn take(&mut self, spec: &Spec, payload: P, now: Moment) -> TaskId {
-        self.forget_surplus();
         let index = self.table.take(spec, payload, now);
         let id = self.table.id(index);
+        self.table.slot_mut(index).order = self.ready.next_order();
         if let Some(key) = &spec.key {
             self.keys.insert(std::sync::Arc::clone(key), id);
         }
@@ -113,11 +115,12 @@ impl<P> Machine<P> {
             None => slot.extras.as_mut().and_then(|extras| extras.timer.take()),
             Some(at) => slot.extras_mut().timer.replace(at),
         };
+        let order = slot.order;
         if let Some(old) = old {
-            self.timers.remove(&(old, index));
+            self.timers.remove(&(old, order, index));
         }
         if let Some(at) = at {
-            self.timers.insert((at, index));
+            self.timers.insert((at, order, index));
         }
     }
 
@@ -127,23 +130,22 @@ impl<P> Machine<P> {
             return None;
         }
         let kept = self.kept();
-        let mut kept_above: usize = kept.iter().sum();
-        let is_general = self.has_slot(Priority::Low, &kept, kept_above - kept[0]);
+        let is_general = self.has_slot(Priority::Low, &kept, kept[1..].iter().sum());
         if is_general && self.starts_since_overdue >= AGING_SHARE - 1 {
             let oldest = self.ready.oldest(&self.table, self.class_room);
-            let overdue = |index: &u32| {
-                now.since(self.table.slot(*index).ready) >= self.limits.aging
-            };
+            let overdue =
+                |index: &u32| now.since(self.table.slot(*index).ready) >= self.limits.aging;
             if let Some(index) = oldest.filter(overdue) {
                 self.starts_since_overdue = 0;
                 return Some(index);
             }
         }
+        let mut kept_above = 0;
         for priority in Priority::ALL.into_iter().rev() {
-            kept_above -= kept[priority.index()];
             if !self.has_slot(priority, &kept, kept_above) {
                 break;
             }
+            kept_above += kept[priority.index()];
             let classes = self.classes_for(priority);
             let heads = self.ready.heads(priority, classes);
             if let Some(index) = self.order.choose(&self.table, heads, now) {
@@ -157,19 +159,17 @@ impl<P> Machine<P> {
     /// Returns true when [`start_next`](Self::start_next) would start something.
     pub fn can_start(&self) -> bool {
         let kept = self.kept();
-        let mut kept_above: usize = kept.iter().sum();
+        let mut kept_above = 0;
         Priority::ALL.into_iter().rev().any(|priority| {
-            kept_above -= kept[priority.index()];
-            self.has_slot(priority, &kept, kept_above)
-                && self.ready.heads(priority, self.classes_for(priority)).next().is_some()
+            let has_slot = self.has_slot(priority, &kept, kept_above);
+            kept_above += kept[priority.index()];
+            has_slot && self.ready.heads(priority, self.classes_for(priority)).next().is_some()
         })
     }
 
     /// Returns, by priority, the slots that are reserved for it and not taken by it.
     fn kept(&self) -> [usize; Priority::COUNT] {
-        std::array::from_fn(|index| {
-            self.limits.reserve[index].saturating_sub(self.running[index])
-        })
+        std::array::from_fn(|index| self.limits.reserve[index].saturating_sub(self.running[index]))
     }
 
     /// Returns true when a task of this priority may start, `kept_above` being kept for higher
@@ -260,8 +260,8 @@ impl<P> Machine<P> {
         rejection: Option<Rejection>,
         now: Moment,
     ) {
-        let mut open = vec![(index, state, rejection)];
-        while let Some((index, state, rejection)) = open.pop() {
+        let mut open = VecDeque::from([(index, state, rejection)]);
+        while let Some((index, state, rejection)) = open.pop_front() {
             if matches!(self.table.slot(index).phase, Phase::Ended(_)) {
                 continue; // it waited for two tasks that did not complete
             }
@@ -329,13 +329,14 @@ impl<P> Machine<P> {
         on: TaskId,
         state: State,
         now: Moment,
-        open: &mut Vec<(u32, State, Option<Rejection>)>,
+        open: &mut VecDeque<(u32, State, Option<Rejection>)>,
     ) {
-        let waiting: Vec<u32> = self.waits.waiting(index).collect();
+        let mut waiting: Vec<u32> = self.waits.waiting(index).collect();
+        waiting.sort_unstable_by_key(|who| self.table.slot(*who).order);
         for who in waiting {
             if state != State::Completed {
                 let rejection = Rejection::DependencyFailed { on, state };
-                open.push((who, State::Rejected, Some(rejection)));
+                open.push_back((who, State::Rejected, Some(rejection)));
             }
             self.waits.remove(index, who);
             let slot = self.table.slot_mut(who);

@@ -42,10 +42,15 @@ impl Ready {
         }
     }
 
+    /// Draws the next number of the order in which tasks come.
+    pub(super) fn next_order(&mut self) -> u64 {
+        self.next_order += 1;
+        self.next_order
+    }
+
     /// Appends a task; it is the youngest.
     pub(super) fn insert<P>(&mut self, table: &mut Table<P>, index: u32) {
-        let order = self.next_order;
-        self.next_order += 1;
+        let order = self.next_order();
         let slot = table.slot_mut(index);
         slot.order = order;
         let (priority, class) = (slot.priority.index(), usize::from(slot.class.0));

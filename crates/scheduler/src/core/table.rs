@@ -39,7 +39,7 @@ pub(super) struct Slot<P> {
     pub(super) ready: Moment,
     pub(super) started: Moment,
     pub(super) ended: Moment,
-    /// Runs up with every task that becomes ready.
+    /// Its place in the order of coming: drawn when it was submitted, anew when it is ready.
     pub(super) order: u64,
     generation: u32,
     pub(super) attempts: u32,

@@ -39,10 +39,7 @@ struct Series {
 }
 
 impl Instruments {
-    pub(super) fn register(
-        registry: &Registry,
-        classes: &[String],
-    ) -> Result<Self, Error> {
+    pub(super) fn register(registry: &Registry, classes: &[String]) -> Result<Self, Error> {
         let series = classes.iter().map(|class| Series::all(registry, class));
         let mut tasks = Vec::new();
         for state in State::ALL {
@@ -55,7 +52,8 @@ impl Instruments {
                 )?);
             }
         }
-        let gauge = |state: usize, priority: usize| tasks[state * Priority::COUNT + priority].clone();
+        let gauge =
+            |state: usize, priority: usize| tasks[state * Priority::COUNT + priority].clone();
         Ok(Self {
             series: series.collect::<Result<_, _>>()?,
             tasks: std::array::from_fn(|state| {
@@ -90,11 +88,7 @@ impl Instruments {
     }
 
     /// Brings gauges and counters up to date.
-    pub(super) fn refresh(
-        &self,
-        machine: &Machine<BoxJob>,
-        callback_panics: u64,
-    ) {
+    pub(super) fn refresh(&self, machine: &Machine<BoxJob>, callback_panics: u64) {
         self.ends.store(0, Ordering::Relaxed);
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let pairs = self.series.iter().zip(told.iter_mut()).zip(machine.all_totals());
@@ -172,6 +166,5 @@ impl Series {
 const REFRESH: u64 = 1_024;
 
 /// Seconds: from a microsecond to a minute and a half, four times as much from one to the next.
-const BOUNDS: [f64; 14] = [
-    1e-6, 4e-6, 1.6e-5, 6.4e-5, 2.56e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, 4.0, 16.0, 90.0,
-];
+const BOUNDS: [f64; 14] =
+    [1e-6, 4e-6, 1.6e-5, 6.4e-5, 2.56e-4, 1e-3, 4e-3, 1.6e-2, 6.4e-2, 0.25, 1.0, 4.0, 16.0, 90.0];

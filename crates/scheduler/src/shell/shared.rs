@@ -166,11 +166,7 @@ impl Shared {
     }
 
     /// Takes any task.
-    pub(super) fn submit(
-        &self,
-        spec: &Spec,
-        job: BoxJob,
-    ) -> Result<TaskId, (Rejection, BoxJob)> {
+    pub(super) fn submit(&self, spec: &Spec, job: BoxJob) -> Result<TaskId, (Rejection, BoxJob)> {
         let now = self.clock.now();
         let mut core = self.core();
         let id = core.machine.submit(spec, job, now)?;
@@ -341,11 +337,8 @@ impl Shared {
         let (finish, back) = core.machine.finish(id, outcome, payload, ran, fastrand::u64(..));
         let Finish::Ended(state) = finish else { return None };
         job = back.or(kept)?;
-        let record = self
-            .callbacks
-            .load(Ordering::Relaxed)
-            .then(|| core.machine.record(id))
-            .flatten();
+        let record =
+            self.callbacks.load(Ordering::Relaxed).then(|| core.machine.record(id)).flatten();
         Some(Ended { id, error: error_of(state, reason, None), job: Some(job), record })
     }
 

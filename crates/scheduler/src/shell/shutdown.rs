@@ -41,9 +41,10 @@ pub(super) async fn run(shared: &Arc<Shared>, drain: Duration) -> Shutdown {
     }
     let left = shared.look(|machine| machine.unfinished());
     let is_left = |record: &Record| left.iter().any(|left| left.id == record.id);
-    let cancelled = asked.into_iter().filter(|record| !is_left(record)).map(|record| {
-        shared.look(|machine| machine.record(record.id)).unwrap_or(record)
-    });
+    let cancelled = asked
+        .into_iter()
+        .filter(|record| !is_left(record))
+        .map(|record| shared.look(|machine| machine.record(record.id)).unwrap_or(record));
     let cancelled = cancelled.collect();
     shared.stopped.store(true, Ordering::SeqCst);
     shared.workers.wake_all();

@@ -132,9 +132,8 @@ impl<'a> Task<'a> {
         E: fmt::Display + 'static,
     {
         self.spec.retry = retry;
-        self.with().send(false, |cell, control| {
-            Box::pin(Repeated { make, future: None, cell, control })
-        })
+        self.with()
+            .send(false, |cell, control| Box::pin(Repeated { make, future: None, cell, control }))
     }
 
     /// Submits what makes a future for each beat, `every` so long from begin to begin, until it is

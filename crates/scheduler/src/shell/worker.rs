@@ -21,11 +21,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::executor::YieldNow;
+use super::job::BoxJob;
 use super::job::{Abort, drop_job, poll_job};
 use super::parked::Parked;
 use super::shared::{Bench, Done, Items, Shared};
 use crate::core::{Moment, Outcome, Ran, Start};
-use super::job::BoxJob;
 
 /// Works until the scheduler stops.
 pub(super) async fn work(shared: Arc<Shared>, number: usize) {
@@ -191,7 +191,11 @@ fn run(shared: &Arc<Shared>, mut start: Start<BoxJob>, now: Moment, done: &mut V
         shared.register(start.id, &control);
         if let Some(why) = control.aborted() {
             start.payload.as_mut().rewind();
-            done.push(Done { start, outcome: outcome_of(why), ran: Ran { began: now, ended: now } });
+            done.push(Done {
+                start,
+                outcome: outcome_of(why),
+                ran: Ran { began: now, ended: now },
+            });
             return;
         }
     }
@@ -229,8 +233,7 @@ fn share_time(done: &mut [Done], begin: Moment, end: Moment) {
 /// Sleeps until there may be something to do.
 async fn sleep(shared: &Shared, number: usize) {
     // While another has something in hand, look again soon: it may be held up.
-    let others_busy =
-        || shared.benches.iter().any(|bench| bench.count.load(Ordering::Relaxed) > 0);
+    let others_busy = || shared.benches.iter().any(|bench| bench.count.load(Ordering::Relaxed) > 0);
     let mut timer = others_busy().then(|| shared.executor.sleep(HELP_AFTER));
     let mut registered = false;
     let asleep = std::future::poll_fn(|context| {
@@ -263,16 +266,16 @@ pub(super) fn clear(shared: &Shared) {
 }
 
 /// As much work as a worker takes at once.
-const BATCH_TIME: Duration = Duration::from_micros(20);
+const BATCH_TIME: Duration = Duration::from_micros(40);
 
 /// As many tasks as it takes at once.
-const BATCH_MAX: usize = 64;
+const BATCH_MAX: usize = 128;
 
 /// Tasks shorter than this share clock readings.
-const CHUNK_BELOW: Duration = Duration::from_micros(2);
+const CHUNK_BELOW: Duration = Duration::from_nanos(500);
 
 /// As many of them.
-const CHUNK_MAX: usize = 8;
+const CHUNK_MAX: usize = 32;
 
 /// How long a worker may be held up before another one takes over what it had in hand.
 const HELP_AFTER: Duration = Duration::from_millis(1);

@@ -23,7 +23,8 @@ const NODES: usize = 4;
 
 const JOBS: usize = 60;
 
-const LEASE: Duration = Duration::from_secs(10);
+/// Three times whole seconds, as renewals come every third of it.
+const LEASE: Duration = Duration::from_secs(9);
 
 /// Effects by key, as another system would keep them.
 type Effects = Arc<Mutex<BTreeSet<String>>>;
