@@ -154,8 +154,7 @@ impl Jobs {
             State::On { runner, .. } => runner.take(),
         };
         if let Some(runner) = runner {
-            // Ending what is left takes the grace, which is a part of the deadline.
-            runner.stop(deadline.saturating_sub(GRACE)).await;
+            runner.stop(deadline).await;
         }
     }
 }
@@ -245,6 +244,7 @@ fn runner_options(config: &Config, folders: &Folders) -> RunnerOptions {
             files: config.jobs.files.into(),
         },
         logs: folders.logs(config),
+        logs_age: Some(config.jobs.keep),
         folder: folders.work(),
         handlers: Handlers::default(),
     }

@@ -69,6 +69,16 @@ impl Nats {
         self.servers[number].stop();
     }
 
+    /// Returns whether one was started and not stopped since.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such server.
+    #[track_caller]
+    pub fn is_running(&self, number: usize) -> bool {
+        self.servers[number].is_running()
+    }
+
     /// Starts one again, on the same port with the same files.
     ///
     /// # Panics

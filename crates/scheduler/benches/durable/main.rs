@@ -2,19 +2,20 @@
 //!
 //! | case | prints |
 //! | --- | --- |
-//! | `alone` | jobs a second: accepted in batches, accepted one by one from 64 callers, run to end |
+//! | `alone` | jobs a second: accepted in batches, one by one from 64 callers, run to end |
 //! | `together N` | the same over N nats-servers with N replicas, and raw JetStream beside it |
 //!
 //! Each part is measured three times; batches have 1,000 jobs, handlers do nothing. Raw JetStream
 //! is the same number of messages of the same size, published and acknowledged in the same
 //! batches, in turn with ours.
 
+#![expect(clippy::print_stdout, reason = "figures go to whoever asked for them")]
+
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::{self, stream};
-use std::future::IntoFuture;
-
 use futures_util::future::join_all;
 use tempfile::TempDir;
 use testkit::Nats;
@@ -110,6 +111,7 @@ async fn drain(store: Arc<dyn JobStore>, folder: &TempDir) -> Duration {
         environment: Environment::default(),
         limits: ResourceLimits::default(),
         logs: Logs::new(folder.path(), 1_000),
+        logs_age: None,
         folder: folder.path().into(),
         handlers: Handlers::default().with("nothing", |_| async { Ok(()) }),
     };

@@ -22,7 +22,7 @@ use super::error::Error;
 use super::handler::Context;
 use super::job::{Job, Work};
 use super::progress::{End, Ended};
-use super::runner::Shared;
+use super::runner::{HandBack, Shared};
 use super::store::{Claim, Lease, Renewed};
 use crate::core::Backoff;
 
@@ -45,7 +45,7 @@ enum Outcome {
 }
 
 /// Runs a begun job and records its end.
-pub(super) async fn attend(shared: Arc<Shared>, claim: Claim, stop: watch::Receiver<bool>) {
+pub(super) async fn attend(shared: Arc<Shared>, claim: Claim, stop: watch::Receiver<HandBack>) {
     let Claim { job, lease } = claim;
     let begin = Instant::now();
     let outcome = run(&shared, &job, &lease, stop.clone()).await;
@@ -63,7 +63,7 @@ async fn run(
     shared: &Shared,
     job: &Job,
     lease: &Lease,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<HandBack>,
 ) -> Outcome {
     let mut attempt = Attempt::begin(shared, job);
     let begin = Instant::now();
@@ -72,7 +72,7 @@ async fn run(
     let mut renewal = interval_at(begin + period, period);
     renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut held_until = begin + lease.length;
-    let grace = shared.options.grace;
+    let mut grace = shared.options.grace;
     let end = loop {
         tokio::select! {
             biased;
@@ -80,7 +80,10 @@ async fn run(
             () = sleep_until(times_out.unwrap_or(begin)), if times_out.is_some() => {
                 break End::TimedOut;
             }
-            () = asked(&mut stop) => break End::GivenBack,
+            asked = asked(&mut stop) => {
+                grace = asked;
+                break End::GivenBack;
+            }
             () = sleep_until(held_until) => {
                 attempt.end(Duration::ZERO).await;
                 return Outcome::LeaseOver;
@@ -111,7 +114,7 @@ async fn record(
     job: &Job,
     lease: &Lease,
     end: End,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<HandBack>,
 ) {
     let priority = job.spec.priority;
     let begin = Instant::now();
@@ -138,19 +141,25 @@ async fn record(
             ref error => shared.store_failed("record an end", error),
         }
         attempt += 1;
-        let pause = FINISH_BACKOFF.delay(attempt, fastrand::u64(..));
-        let is_stopping = *stop.borrow();
+        let pause = whole_ms(FINISH_BACKOFF.delay(attempt, fastrand::u64(..)));
+        let is_stopping = stop.borrow().is_some();
         tokio::select! {
             () = sleep(pause) => {}
-            () = asked(&mut stop), if !is_stopping => {}
+            _ = asked(&mut stop), if !is_stopping => {}
         }
     }
 }
 
-/// Waits until the runner wants its jobs back.
-async fn asked(stop: &mut watch::Receiver<bool>) {
+/// Cuts a pause to what timers tell apart, so that a simulated history depends on its seed alone.
+pub(super) fn whole_ms(pause: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Waits until the runner wants its jobs back; returns the grace that they have then.
+async fn asked(stop: &mut watch::Receiver<HandBack>) -> Duration {
     // A runner that is gone wants nothing else.
-    let _ = stop.wait_for(|stop| *stop).await;
+    let asked = stop.wait_for(Option::is_some).await;
+    asked.ok().and_then(|grace| *grace).unwrap_or_default()
 }
 
 impl Attempt {

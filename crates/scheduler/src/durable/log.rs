@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::error::Error;
 use super::job::JobId;
@@ -76,6 +77,24 @@ impl Logs {
     pub fn remove(&self, id: JobId) {
         // There may be none; what cannot be removed stays within its bound.
         let _ = fs::remove_dir_all(self.folder_of(id));
+    }
+
+    /// Removes the logs that nothing was added to for `age` until `now_ms` after 1970.
+    pub(super) fn remove_older(&self, age: Duration, now_ms: u64) {
+        let Ok(folders) = fs::read_dir(&self.folder) else { return };
+        let newest = |folder: &Path| -> Option<SystemTime> {
+            let files = fs::read_dir(folder).ok()?;
+            files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok()).max()
+        };
+        let before = (SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms)).checked_sub(age);
+        for folder in folders.filter_map(|entry| Some(entry.ok()?.path())) {
+            // Only what is named as a job is ours.
+            let is_job = folder.file_name().and_then(|name| name.to_str());
+            let is_job = is_job.is_some_and(|name| name.parse::<JobId>().is_ok());
+            if is_job && newest(&folder).is_some_and(|newest| Some(newest) < before) {
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
     }
 
     /// Begins to write at the end of a job's log.
@@ -188,6 +207,12 @@ mod tests {
         let part = logs.read(id, 999, 30).expect("a log");
         assert_eq!((part.begin, part.bytes.len(), part.end), (256, 0, 256));
         assert_eq!(logs.files(id).expect("files").len(), 2);
+        let now_ms = crate::durable::clock::now_ms();
+        logs.remove_older(Duration::from_secs(60), now_ms);
+        assert_eq!(logs.files(id).expect("files").len(), 2);
+        logs.remove_older(Duration::from_secs(60), now_ms + 61_000);
+        assert_eq!(logs.files(id).expect("no files").len(), 0);
+        logs.append(id).and_then(|mut log| log.write(b"again")).expect("the log takes bytes");
         logs.remove(id);
         assert_eq!(logs.read(id, 0, 10).expect("gone"), LogPart::default());
     }

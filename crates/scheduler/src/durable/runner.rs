@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::attend::attend;
+use super::attend::{attend, whole_ms};
 use super::clock;
 use super::command::{Environment, ResourceLimits, Surroundings};
 use super::error::Error;
@@ -46,6 +46,8 @@ pub struct RunnerOptions {
     pub limits: ResourceLimits,
     /// Where their output goes.
     pub logs: Logs,
+    /// Logs that nothing was added to for so long go, whatever the store remembers.
+    pub logs_age: Option<Duration>,
     /// Where commands without a folder run; it names the runner's processes, so no two runners of
     /// a machine share it.
     pub folder: PathBuf,
@@ -58,9 +60,12 @@ pub struct RunnerOptions {
 pub struct Runner {
     shared: Arc<Shared>,
     claiming: watch::Sender<bool>,
-    attending: watch::Sender<bool>,
+    attending: watch::Sender<HandBack>,
     task: JoinHandle<()>,
 }
+
+/// Set when jobs are wanted back: how long they have to end.
+pub(super) type HandBack = Option<Duration>;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -95,18 +100,19 @@ impl Runner {
         }
         let shared = Arc::new(Shared { store, options, surroundings, instruments });
         let (claiming, claims_end) = watch::channel(false);
-        let (attending, attends_end) = watch::channel(false);
+        let (attending, attends_end) = watch::channel(None);
         let task = tokio::spawn(serve(Arc::clone(&shared), claims_end, attends_end));
         Ok(Self { shared, claiming, attending, task })
     }
 
-    /// Stops: waits for what runs until `deadline` has passed, then hands the rest back. Takes at
-    /// most the grace and a few seconds longer than the deadline.
+    /// Stops: waits for what runs, and ends and hands back what still does shortly before the
+    /// deadline: by the grace, at most by half of it. A store that does not answer may take a few
+    /// seconds more.
     pub async fn stop(mut self, deadline: Duration) {
         self.claiming.send_replace(true);
-        let grace = self.shared.options.grace;
-        if timeout(deadline, &mut self.task).await.is_err() {
-            self.attending.send_replace(true);
+        let grace = self.shared.options.grace.min(deadline / 2);
+        if timeout(deadline - grace, &mut self.task).await.is_err() {
+            self.attending.send_replace(Some(grace));
             if timeout(grace + HAND_BACK_MAX, &mut self.task).await.is_err() {
                 tracing::warn!("not every job could be handed back; their leases will end");
             }
@@ -142,7 +148,7 @@ impl Shared {
 async fn serve(
     shared: Arc<Shared>,
     mut claims_end: watch::Receiver<bool>,
-    attends_end: watch::Receiver<bool>,
+    attends_end: watch::Receiver<HandBack>,
 ) {
     let mut jobs = JoinSet::new();
     let mut chores = Chores::new();
@@ -176,7 +182,7 @@ async fn serve(
                     tracing::error!("no jobs are begun: {error}");
                 }
                 failures = failures.saturating_add(1);
-                CLAIM_BACKOFF.delay(failures, fastrand::u64(..))
+                whole_ms(CLAIM_BACKOFF.delay(failures, fastrand::u64(..)))
             }
         };
         shared.instruments.running.set(i64::try_from(jobs.len()).unwrap_or(i64::MAX));
@@ -201,7 +207,7 @@ fn begin(
     jobs: &mut JoinSet<()>,
     shared: &Arc<Shared>,
     claim: Claim,
-    attends_end: &watch::Receiver<bool>,
+    attends_end: &watch::Receiver<HandBack>,
 ) {
     jobs.spawn(attend(Arc::clone(shared), claim, attends_end.clone()));
 }
@@ -214,11 +220,13 @@ fn claims(shared: &Shared, count: usize, least: Priority) -> Claims {
 /// What has to be done now and then.
 struct Chores {
     due: Instant,
+    logs_due: Instant,
 }
 
 impl Chores {
     fn new() -> Self {
-        Self { due: Instant::now() }
+        let now = Instant::now();
+        Self { due: now, logs_due: now }
     }
 
     /// Counts what waits, and forgets what is over.
@@ -235,6 +243,13 @@ impl Chores {
             Ok(forgotten) => forgotten.into_iter().for_each(|id| shared.options.logs.remove(id)),
             Err(error) => shared.store_failed("forget ended jobs", &error),
         }
+        if let Some(age) = shared.options.logs_age.filter(|_| self.logs_due <= self.due) {
+            self.logs_due = self.due + LOGS_EVERY;
+            let logs = shared.options.logs.clone();
+            let now_ms = clock::now_ms();
+            // It is only tidying up: what it missed, the next time finds.
+            let _ = tokio::task::spawn_blocking(move || logs.remove_older(age, now_ms)).await;
+        }
     }
 }
 
@@ -243,6 +258,9 @@ const EMERGENCY_SLOTS: usize = 1;
 
 /// An idle runner looks so often, if the store has nothing to say before.
 const IDLE: Duration = Duration::from_millis(250);
+
+/// How often logs are looked through for what no store remembers.
+const LOGS_EVERY: Duration = Duration::from_secs(600);
 
 const CHORES_EVERY: Duration = Duration::from_secs(5);
 

@@ -59,6 +59,7 @@ async fn child() {
         environment: Environment::default(),
         limits: ResourceLimits::default(),
         logs: Logs::new(folder.join("logs"), 1_000),
+        logs_age: None,
         folder: folder.join("work"),
         handlers: Handlers::default().with("effect", handler),
     };

@@ -61,6 +61,7 @@ impl Place {
             environment: Environment { variables: vec![path] },
             limits: ResourceLimits::default(),
             logs: self.logs(),
+            logs_age: None,
             folder: self.path("work"),
             handlers: Handlers::default(),
         }

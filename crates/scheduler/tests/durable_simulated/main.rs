@@ -50,6 +50,7 @@ fn options(number: usize, effects: &Effects) -> RunnerOptions {
         environment: Environment::default(),
         limits: ResourceLimits::default(),
         logs: Logs::new("/nowhere", 1_000),
+        logs_age: None,
         folder: format!("/nowhere/{number}").into(),
         handlers: Handlers::default().with("effect", handler),
     }

@@ -47,7 +47,12 @@ enum Action {
         #[arg(long, value_name = "PRIORITY", value_parser = str::parse::<Priority>)]
         priority: Option<Priority>,
         /// Show so many at most
-        #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+        #[arg(
+            long,
+            value_name = "N",
+            default_value = "50",
+            value_parser = clap::value_parser!(u16).range(1..=1_000)
+        )]
         limit: u16,
         /// Go on where a page before ended
         #[arg(long, value_name = "CURSOR")]
@@ -76,7 +81,12 @@ enum Action {
 #[derive(Debug, Args)]
 struct Submission {
     /// How urgent it is: low, normal, high, critical or emergency
-    #[arg(long, value_name = "PRIORITY", default_value = "normal", value_parser = str::parse::<Priority>)]
+    #[arg(
+        long,
+        value_name = "PRIORITY",
+        default_value = "normal",
+        value_parser = str::parse::<Priority>
+    )]
     priority: Priority,
     /// End an attempt that takes longer, such as 30s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]

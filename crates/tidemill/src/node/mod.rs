@@ -9,6 +9,7 @@
 //!
 //! Everything here runs on two control-plane threads; connections are carried by the engine's own.
 
+mod background;
 mod data_dir;
 mod demo;
 mod log;
@@ -32,6 +33,7 @@ use crate::command::Failure;
 use crate::config::{Config, Source};
 use crate::http::{Api, Server, Token};
 use crate::jobs::Jobs;
+use background::NodeWork;
 use data_dir::{Addresses, Lock};
 use demo::Demo;
 use reload::Reloader;
@@ -118,6 +120,7 @@ impl Kept {
 
 struct Node {
     engine: Engine,
+    work: NodeWork,
     jobs: Arc<Jobs>,
     server: Option<Server>,
     demo: Option<Demo>,
@@ -135,7 +138,8 @@ impl Node {
             None => None,
         };
         let registry = Registry::default();
-        let engine = start_engine(&config, &registry)?;
+        let work = NodeWork::start(&registry)?;
+        let engine = start_engine(&config, &registry, &work)?;
         let mut demo = match demo {
             Some(address) => Some(Demo::start(address).await?),
             None => None,
@@ -169,7 +173,7 @@ impl Node {
             }
             None => None,
         };
-        let node = Self { engine, jobs, server, demo, reloader, kept, config };
+        let node = Self { engine, work, jobs, server, demo, reloader, kept, config };
         node.write_addresses()?;
         node.announce();
         Ok(node)
@@ -248,6 +252,7 @@ impl Node {
         }
         let deadline = self.config.node.stop_deadline;
         tokio::join!(self.engine.shutdown(deadline), self.jobs.stop(deadline));
+        self.work.stop().await;
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
@@ -273,10 +278,10 @@ fn interrupted(stop: Stop) -> Result<(), Failure> {
     )))
 }
 
-fn start_engine(config: &Config, registry: &Registry) -> Result<Engine, Failure> {
+fn start_engine(config: &Config, registry: &Registry, work: &NodeWork) -> Result<Engine, Failure> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let workers = config.node.workers.unwrap_or(cores);
-    Engine::start(EngineOptions { workers }, registry)
+    Engine::start_with(EngineOptions { workers }, registry, Arc::new(work.clone()))
         .map_err(|error| Failure::outside(error.to_string()))
 }
 

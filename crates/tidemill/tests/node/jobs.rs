@@ -83,10 +83,10 @@ fn a_command_is_submitted_watched_and_shown() {
 #[test]
 fn jobs_without_a_node_wait_for_one() {
     let alone = tidemill().config(&config(""));
+    let folder = alone.folder().to_owned();
     let job = |args: &[&str]| {
-        let mut tidemill = testkit::Launch::new(env!("CARGO_BIN_EXE_tidemill"));
-        tidemill = tidemill.folder(alone.folder()).env("HOME", alone.folder()).args(["job"]);
-        tidemill.args(args).run(SOON)
+        let tidemill = testkit::Launch::new(env!("CARGO_BIN_EXE_tidemill"));
+        tidemill.folder(&folder).env("HOME", &folder).args(["job"]).args(args).run(SOON)
     };
     let submitted = job(&["submit", "--", "echo", "later"]);
     let id = submitted.stdout.trim().to_owned();
