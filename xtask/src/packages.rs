@@ -32,6 +32,7 @@ pub(crate) const FOR_TESTS: &[&Package] = &[
     &GIT,
     &HAPROXY,
     &IPERF3,
+    &NATS,
     &NGINX,
     &NGINX_STREAM,
     &PROMETHEUS,
@@ -166,6 +167,7 @@ const CPIO: Package = program("cpio", "cpio");
 const GIT: Package = program("git", "git");
 const HAPROXY: Package = program("haproxy", "haproxy");
 const IPERF3: Package = program("iperf3", "iperf3");
+const NATS: Package = program("nats-server", "nats-server");
 const NGINX: Package = program("nginx-light", "nginx");
 const NGINX_STREAM: Package =
     Package { name: "libnginx-mod-stream", proof: Proof::File(NGINX_STREAM_MODULE) };

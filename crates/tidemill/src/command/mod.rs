@@ -24,6 +24,7 @@ mod check;
 mod explain;
 mod failure;
 mod generate;
+mod job;
 mod output;
 mod perf;
 mod proxy;
@@ -55,6 +56,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
         Command::Perf(arguments) => perf::run(arguments, &output),
         Command::Trace(arguments) => trace::run(arguments, &output),
+        Command::Job(arguments) => job::run(&cli.common, arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -138,6 +140,7 @@ enum Command {
     Explain(explain::Arguments),
     Perf(perf::Arguments),
     Trace(trace::Arguments),
+    Job(job::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }

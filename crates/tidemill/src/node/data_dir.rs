@@ -72,15 +72,24 @@ impl DataDir {
         &self.path
     }
 
+    /// Creates the folder where it is missing, for this user only.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made private.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let unusable = |error| self.failure("use", &self.path, &error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
+        self.make_private()
+    }
+
     /// Creates the folder where it is missing and takes its lock.
     ///
     /// # Errors
     ///
     /// When the folder cannot be made private, or another node holds the lock.
     pub(super) fn create_and_lock(&self) -> Result<Lock, Failure> {
-        let unusable = |error| self.failure("use", &self.path, &error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
-        self.make_private()?;
+        self.create()?;
         let path = self.path.join(LOCK);
         let mut file = OpenOptions::new()
             .read(true)

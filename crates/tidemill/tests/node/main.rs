@@ -5,6 +5,7 @@ mod commands;
 mod control;
 mod demo;
 mod description;
+mod jobs;
 mod reload;
 mod start;
 mod stop;
