@@ -113,7 +113,7 @@ impl Order {
 }
 
 /// How much shortness counts: 0 is first come, first served; 1 the plain response ratio.
-const PREFERENCE: f64 = 0.15;
+const PREFERENCE: f64 = 0.2;
 
 /// Nothing is expected to take less, in seconds.
 const SHORTEST: f64 = 1e-7;
