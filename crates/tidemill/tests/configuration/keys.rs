@@ -67,7 +67,12 @@ fn job_cases() -> Vec<Case> {
         want,
     };
     vec![
-        jobs("jobs.concurrency", "[jobs]\nconcurrency = 3", |c| show(c.jobs.concurrency), "Some(3)"),
+        jobs(
+            "jobs.concurrency",
+            "[jobs]\nconcurrency = 3",
+            |c| show(c.jobs.concurrency),
+            "Some(3)",
+        ),
         jobs("jobs.waiting", "[jobs]\nwaiting = 9", |c| show(c.jobs.waiting), "9"),
         jobs("jobs.lease", "[jobs]\nlease = \"9s\"", |c| show(c.jobs.lease), "9s"),
         jobs("jobs.keep", "[jobs]\nkeep = \"9s\"", |c| show(c.jobs.keep), "9s"),
@@ -231,7 +236,10 @@ fn limit_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [node_cases(), job_cases(), proxy_cases(), health_cases(), limit_cases()].into_iter().flatten().collect()
+    [node_cases(), job_cases(), proxy_cases(), health_cases(), limit_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Returns a file in which `lines` of a proxy replace the required ones of the same key.
