@@ -144,7 +144,7 @@ impl Shared {
         let mut order: Vec<_> =
             Priority::ALL.into_iter().rev().filter(|priority| *priority >= claims.least).collect();
         let turn = self.turn();
-        if turn % u64::from(AGING_SHARE) == 0 {
+        if turn.is_multiple_of(u64::from(AGING_SHARE)) {
             // The queue does not tell how long its first message waits: each takes its turn.
             let chosen = (turn / u64::from(AGING_SHARE)) as usize % order.len();
             order[..=chosen].rotate_right(1);
@@ -154,7 +154,7 @@ impl Shared {
         let mut messages = Vec::new();
         for (place, priority) in order.into_iter().enumerate() {
             // Out of its turn a low priority gets one, and no more.
-            let is_chosen = turn % u64::from(AGING_SHARE) == 0 && place == 0;
+            let is_chosen = turn.is_multiple_of(u64::from(AGING_SHARE)) && place == 0;
             let room = if is_chosen { 1 } else { count - messages.len() };
             let room = room.min(count - messages.len());
             if room == 0 {
