@@ -50,6 +50,9 @@ pub(crate) const FOR_KERNEL: &[&Package] = &[&CPIO, &QEMU];
 pub(crate) const FOR_PROXY_COMPARISON: &[&Package] =
     &[&HAPROXY, &IPERF3, &NGINX, &NGINX_STREAM, &REDIS, &REDIS_TOOLS, &WRK];
 
+/// What `compare scheduler` runs against.
+pub(crate) const FOR_SCHEDULER_COMPARISON: &[&Package] = &[&NATS];
+
 /// Returns the packages of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[&'static Package]) -> Vec<&'static Package> {
     wanted.iter().copied().filter(|package| !package.is_there()).collect()

@@ -13,6 +13,7 @@ mod progress;
 mod proxy;
 mod record;
 mod report;
+mod scheduler;
 
 use std::fs;
 use std::path::Path;
@@ -115,6 +116,7 @@ const AREAS: &[(&str, Measure)] = &[
     ("memory", memory::measure),
     ("metrics", metrics::measure),
     ("proxy", proxy::measure),
+    ("scheduler", scheduler::measure),
 ];
 
 const ROUNDS: u32 = 3;

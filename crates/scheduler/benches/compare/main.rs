@@ -1,9 +1,19 @@
-//! One case of `cargo xtask compare scheduler`: measures, prints `name value` lines, ends.
+//! One case of `cargo xtask compare scheduler`: measures, prints `name value` lines, and ends.
 //!
-//! The first argument names the case; each runs in a process of its own, so that no case finds
-//! memory or threads that another left.
+//! ```text
+//! compare CASE TARGET COUNT
+//! ```
+//!
+//! Each case runs in a process of its own, so that none finds memory or threads that another left.
+//! Ours and the peers run on the same kind of runtime, two threads, with the same limit of
+//! [`CONCURRENCY`] and the same handles, each of which is awaited.
 
+#[path = "../../tests/adaptive/simulation.rs"]
+mod simulation;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use tidemill_metrics::{Options, Registry};
@@ -11,175 +21,178 @@ use tidemill_scheduler::Scheduler;
 use tidemill_scheduler::core::Priority;
 use tokio::sync::Semaphore;
 
+#[expect(clippy::print_stdout, reason = "what it prints is the result")]
 fn main() {
-    let case = std::env::args().nth(1).unwrap_or_default();
-    let count = std::env::args().nth(2).and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-    let limit = std::env::args().nth(3).and_then(|n| n.parse().ok()).unwrap_or(1024);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let case: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
-        .enable_all()
+        .enable_time()
         .build()
         .expect("a runtime");
-    match case.as_str() {
-        "ours" => runtime.block_on(ours(count, limit)),
-        "tokio" => runtime.block_on(tokio_semaphore(count, limit)),
-        "tokio-inside" => runtime.block_on(tokio_inside(count, limit)),
-        "ours-window" => runtime.block_on(ours_window(count, limit)),
-        "tokio-window" => runtime.block_on(tokio_window(count, limit)),
-        "emergency" => runtime.block_on(emergency()),
-        _ => panic!("no case"),
+    let values = match case[..] {
+        // Called by `cargo bench` without a case, there is nothing to do.
+        [] | ["--bench"] => Vec::new(),
+        ["burst", target, count] => runtime.block_on(rate(target, number(count), usize::MAX)),
+        ["steady", target, count] => runtime.block_on(rate(target, number(count), WINDOW)),
+        ["emergency", target, millis] => runtime.block_on(emergency(target, number(millis))),
+        ["adaptive", target, _] => adaptive(target),
+        _ => panic!("no such case: {case:?}"),
+    };
+    for (name, value) in values {
+        println!("{name} {value}");
     }
 }
 
-async fn ours(count: usize, limit: usize) {
+type Values = Vec<(String, f64)>;
+
+/// Tasks that run at once.
+const CONCURRENCY: usize = 1_024;
+
+/// Handles that a submitter holds at most in the steady case.
+const WINDOW: usize = 8_192;
+
+/// Trivial tasks per second, from the first submission to the last result.
+async fn rate(target: &str, count: usize, window: usize) -> Values {
+    let rate = match target {
+        "tidemill" => ours(count, window).await,
+        "tokio" => tokio_spawn(count, window).await,
+        "tokio-outside" => tokio_spawn_outside(count, window).await,
+        _ => panic!("no such target: {target}"),
+    };
+    vec![("rate".to_owned(), rate)]
+}
+
+async fn ours(count: usize, window: usize) -> f64 {
     let registry = Registry::new(Options::default());
     let scheduler = Scheduler::builder()
-        .concurrency(limit)
-        .queue(1 << 21)
+        .concurrency(CONCURRENCY)
+        .queue(count)
         .metrics(&registry)
         .build()
         .expect("limits are right");
-    for _ in 0..3 {
-        let begin = Instant::now();
-        let mut handles = Vec::with_capacity(count);
-        for _ in 0..count {
-            handles.push(scheduler.submit(async {}).expect("there is room"));
-        }
-        let submitted = begin.elapsed();
-        for handle in handles {
-            handle.await.expect("it completes");
-        }
-        let time = begin.elapsed();
-        println!("rate {:.0} submit {:?}", count as f64 / time.as_secs_f64(), submitted);
-    }
-}
-
-async fn tokio_semaphore(count: usize, limit: usize) {
-    let semaphore = Arc::new(Semaphore::new(limit));
-    for _ in 0..3 {
-        let begin = Instant::now();
-        let mut handles = Vec::with_capacity(count);
-        for _ in 0..count {
-            let permit = Arc::clone(&semaphore).acquire_owned().await.expect("open");
-            handles.push(tokio::spawn(async move { drop(permit) }));
-        }
-        for handle in handles {
-            handle.await.expect("it completes");
-        }
-        println!("rate {:.0}", count as f64 / begin.elapsed().as_secs_f64());
-    }
-}
-
-async fn tokio_inside(count: usize, limit: usize) {
-    let semaphore = Arc::new(Semaphore::new(limit));
-    for _ in 0..3 {
-        let begin = Instant::now();
-        let mut handles = Vec::with_capacity(count);
-        for _ in 0..count {
-            let semaphore = Arc::clone(&semaphore);
-            handles.push(tokio::spawn(async move {
-                drop(semaphore.acquire().await.expect("open"));
-            }));
-        }
-        for handle in handles {
-            handle.await.expect("it completes");
-        }
-        println!("rate {:.0}", count as f64 / begin.elapsed().as_secs_f64());
-    }
-}
-
-async fn ours_window(count: usize, limit: usize) {
-    let registry = Registry::new(Options::default());
-    let scheduler = Scheduler::builder()
-        .concurrency(limit)
-        .metrics(&registry)
-        .build()
-        .expect("limits are right");
-    for _ in 0..3 {
-        let begin = Instant::now();
-        let mut handles = std::collections::VecDeque::with_capacity(WINDOW);
-        for _ in 0..count {
-            if handles.len() == WINDOW {
-                for handle in handles.drain(..WINDOW / 2) {
-                    let handle: tidemill_scheduler::Handle<()> = handle;
-                    handle.await.expect("it completes");
-                }
+    let begin = now();
+    let mut handles = VecDeque::with_capacity(window.min(count));
+    for _ in 0..count {
+        if handles.len() == window {
+            for handle in handles.drain(..window / 2) {
+                finished(handle).await;
             }
-            handles.push_back(scheduler.submit(async {}).expect("there is room"));
         }
-        for handle in handles {
-            handle.await.expect("it completes");
-        }
-        println!("rate {:.0}", count as f64 / begin.elapsed().as_secs_f64());
+        handles.push_back(scheduler.submit(async {}).expect("there is room"));
     }
+    for handle in handles {
+        handle.await.expect("it completes");
+    }
+    count as f64 / begin.elapsed().as_secs_f64()
 }
 
-const WINDOW: usize = 8192;
-
-async fn tokio_window(count: usize, limit: usize) {
-    let semaphore = Arc::new(Semaphore::new(limit));
-    for _ in 0..3 {
-        let begin = Instant::now();
-        let mut handles = std::collections::VecDeque::with_capacity(WINDOW);
-        for _ in 0..count {
-            if handles.len() == WINDOW {
-                for handle in handles.drain(..WINDOW / 2) {
-                    let handle: tokio::task::JoinHandle<()> = handle;
-                    handle.await.expect("it completes");
-                }
+/// The permit is taken inside of the task: submission never waits, as with ours.
+async fn tokio_spawn(count: usize, window: usize) -> f64 {
+    let semaphore = Arc::new(Semaphore::new(CONCURRENCY));
+    let begin = now();
+    let mut handles = VecDeque::with_capacity(window.min(count));
+    for _ in 0..count {
+        if handles.len() == window {
+            for handle in handles.drain(..window / 2) {
+                joined(handle).await;
             }
-            let semaphore = Arc::clone(&semaphore);
-            handles.push_back(tokio::spawn(async move {
-                drop(semaphore.acquire().await.expect("open"));
-            }));
         }
-        for handle in handles {
-            handle.await.expect("it completes");
-        }
-        println!("rate {:.0}", count as f64 / begin.elapsed().as_secs_f64());
+        let semaphore = Arc::clone(&semaphore);
+        handles.push_back(tokio::spawn(async move {
+            drop(semaphore.acquire().await.expect("it is open"));
+        }));
     }
+    for handle in handles {
+        joined(handle).await;
+    }
+    count as f64 / begin.elapsed().as_secs_f64()
 }
 
-async fn emergency() {
-    let scheduler =
-        Scheduler::builder().concurrency(64).queue(1 << 17).build().expect("limits are right");
-    let end = Instant::now() + Duration::from_secs(5);
-    let filler = {
-        let scheduler = scheduler.clone();
-        tokio::spawn(async move {
-            while Instant::now() < end {
-                let low = || scheduler.task().priority(Priority::Low).submit(async {});
-                while low().is_ok() {}
-                tokio::task::yield_now().await;
+/// The permit is taken before the task is spawned: submission waits for a slot.
+async fn tokio_spawn_outside(count: usize, window: usize) -> f64 {
+    let semaphore = Arc::new(Semaphore::new(CONCURRENCY));
+    let begin = now();
+    let mut handles = VecDeque::with_capacity(window.min(count));
+    for _ in 0..count {
+        if handles.len() == window {
+            for handle in handles.drain(..window / 2) {
+                joined(handle).await;
             }
-        })
-    };
-    let probe = {
-        let scheduler = scheduler.clone();
-        std::thread::spawn(move || {
-            let mut times = Vec::new();
-            while Instant::now() < end {
-                std::thread::sleep(Duration::from_millis(2));
-                let (sender, receiver) = std::sync::mpsc::sync_channel(1);
-                let begin = Instant::now();
-                let task = scheduler.task().priority(Priority::Emergency);
-                task.submit(async move {
-                    let _ = sender.send(begin.elapsed());
-                })
-                .expect("room");
-                times.push(receiver.recv().expect("ran"));
+        }
+        let permit = Arc::clone(&semaphore).acquire_owned().await.expect("it is open");
+        handles.push_back(tokio::spawn(async move { drop(permit) }));
+    }
+    for handle in handles {
+        joined(handle).await;
+    }
+    count as f64 / begin.elapsed().as_secs_f64()
+}
+
+async fn finished(handle: tidemill_scheduler::Handle<()>) {
+    handle.await.expect("it completes");
+}
+
+async fn joined(handle: tokio::task::JoinHandle<()>) {
+    handle.await.expect("it completes");
+}
+
+/// Time from the submission of an urgent task to its begin, beside a backlog of trivial ones that
+/// is kept full. The peer has no priorities: its urgent task takes its turn.
+async fn emergency(target: &str, millis: usize) -> Values {
+    let end = now() + Duration::from_millis(millis as u64);
+    let built = Scheduler::builder().concurrency(64).queue(BACKLOG).build();
+    let scheduler = built.expect("limits are right");
+    let priority = if target == "tidemill" { Priority::Emergency } else { Priority::Low };
+    let filling = scheduler.clone();
+    let filler = tokio::spawn(async move {
+        while now() < end {
+            let low = || filling.task().priority(Priority::Low).submit(async {});
+            while low().is_ok() {}
+            tokio::task::yield_now().await;
+        }
+    });
+    let probe = std::thread::spawn(move || {
+        let mut times = Vec::new();
+        while now() < end {
+            std::thread::park_timeout(Duration::from_millis(1));
+            let (sender, receiver) = sync_channel(1);
+            let begin = now();
+            let urgent = scheduler.task().priority(priority).submit(async move {
+                let _ = sender.send(begin.elapsed());
+            });
+            if urgent.is_ok() {
+                times.push(receiver.recv().expect("it runs"));
             }
-            times.sort_unstable();
-            times
-        })
-    };
-    filler.await.expect("ends");
-    let times = probe.join().expect("ends");
-    println!(
-        "n {} p50 {:?} p99 {:?} max {:?}",
-        times.len(),
-        times[times.len() / 2],
-        times[times.len() * 99 / 100],
-        times.last()
-    );
+        }
+        times.sort_unstable();
+        times
+    });
+    filler.await.expect("it ends");
+    let times = probe.join().expect("it ends");
+    let at = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1e6;
+    vec![("p50".to_owned(), at(50)), ("p99".to_owned(), at(99))]
+}
+
+/// Low tasks that wait in the emergency case.
+const BACKLOG: usize = 65_536;
+
+/// Mean and p99 time to completion in the simulation, in milliseconds.
+fn adaptive(target: &str) -> Values {
+    let mut values = Vec::new();
+    for (name, load) in simulation::loads(5) {
+        let result = simulation::simulate(&load, target == "tidemill");
+        values.push((format!("{name}, mean"), result.mean * 1e3));
+        values.push((format!("{name}, p99"), result.p99 * 1e3));
+    }
+    values
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn number(text: &str) -> usize {
+    text.parse().expect("a number")
 }

@@ -9,8 +9,8 @@
 //!
 //! What starts next, among tasks that are ready:
 //!
-//! 1. After [`AGING_SHARE`](super::AGING_SHARE) - 1 other starts, the oldest of all, when it is overdue and a slot
-//!    is free that is not reserved.
+//! 1. After [`AGING_SHARE`](super::AGING_SHARE) - 1 other starts, the oldest of all, when it is
+//!    overdue and a slot is free that is not reserved.
 //! 2. The highest priority for which a slot is free: free slots, less those reserved for higher
 //!    priorities and not used by them.
 //! 3. Within it the nearest deadline, then age; or what [`Order`] says. Classes at their limit are

@@ -142,6 +142,10 @@ impl<P> Machine<P> {
         }
         let mut kept_above = 0;
         for priority in Priority::ALL.into_iter().rev() {
+            if !self.ready.has(priority) {
+                kept_above += kept[priority.index()];
+                continue;
+            }
             if !self.has_slot(priority, &kept, kept_above) {
                 break;
             }
@@ -260,8 +264,9 @@ impl<P> Machine<P> {
         rejection: Option<Rejection>,
         now: Moment,
     ) {
-        let mut open = VecDeque::from([(index, state, rejection)]);
-        while let Some((index, state, rejection)) = open.pop_front() {
+        let mut next = Some((index, state, rejection));
+        let mut open = VecDeque::new();
+        while let Some((index, state, rejection)) = next.take().or_else(|| open.pop_front()) {
             if matches!(self.table.slot(index).phase, Phase::Ended(_)) {
                 continue; // it waited for two tasks that did not complete
             }

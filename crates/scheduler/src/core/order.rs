@@ -3,8 +3,8 @@
 //!
 //! [`Order::Told`] takes the one that was ready first, and the limit that was configured.
 //!
-//! [`Order::Learned`] knows the mean run time of each class and prefers short work, which lowers the
-//! mean time to completion (L. Schrage, "A Proof of the Optimality of the Shortest Remaining
+//! [`Order::Learned`] knows the mean run time of each class and prefers short work, which lowers
+//! the mean time to completion (L. Schrage, "A Proof of the Optimality of the Shortest Remaining
 //! Processing Time Discipline", 1968; nothing is interrupted here, so what remains of a task that
 //! waits is all of it). Of the first tasks of each class the one with the highest
 //! `(wait + run) / run^`[`PREFERENCE`] is taken: a tempered form of the highest response ratio
@@ -113,7 +113,7 @@ impl Order {
 }
 
 /// How much shortness counts: 0 is first come, first served; 1 the plain response ratio.
-const PREFERENCE: f64 = 0.15;
+const PREFERENCE: f64 = 0.2;
 
 /// Nothing is expected to take less, in seconds.
 const SHORTEST: f64 = 1e-7;

@@ -101,6 +101,10 @@ impl Ready {
         heads.min_by_key(|index| table.slot(*index).order)
     }
 
+    pub(super) fn has(&self, priority: Priority) -> bool {
+        self.masks[priority.index()] != 0
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.age_mask == 0
     }

@@ -8,7 +8,7 @@
 //! | link | lists |
 //! |---|---|
 //! | `age` | ready tasks of one class, the oldest first |
-//! | `turn` | ready tasks of one priority and class without a deadline; finished tasks; free slots |
+//! | `turn` | ready tasks of a priority and class without a deadline; finished ones; free slots |
 
 use std::sync::Arc;
 use std::time::Duration;

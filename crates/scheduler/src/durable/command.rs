@@ -34,7 +34,6 @@ use super::progress::End;
 
 /// The variables that every command gets; nothing else of the runner's own environment.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a list is a list")]
 pub struct Environment {
     /// Names and values.
     pub variables: Vec<(OsString, OsString)>,
@@ -46,7 +45,6 @@ pub struct Environment {
 ///
 /// 1,024 open files, memory without a limit.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "callers write it out")]
 pub struct ResourceLimits {
     /// Bytes of address space; more is refused to the process.
     pub memory_bytes: Option<u64>,

@@ -118,7 +118,6 @@ pub enum Cancelled {
 
 /// A lease that is not the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "it says one thing")]
 pub struct NotHeld;
 
 impl Progress {

@@ -30,7 +30,6 @@ use crate::core::{Backoff, Priority};
 
 /// How a runner runs jobs.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "callers write it out")]
 pub struct RunnerOptions {
     /// Its name in records.
     pub node: NodeName,

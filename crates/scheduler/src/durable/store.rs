@@ -69,7 +69,6 @@ impl Submitted {
 
 /// How many jobs a runner would begin.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a runner asks for exactly this")]
 pub struct Claims {
     /// Who asks.
     pub node: NodeName,
@@ -83,7 +82,6 @@ pub struct Claims {
 
 /// A job that was begun, and the right to end it.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a runner needs exactly this")]
 pub struct Claim {
     /// The job as it was begun.
     pub job: Job,
@@ -93,7 +91,6 @@ pub struct Claim {
 
 /// The right to end a job, until somebody has a newer one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a lease is exactly this")]
 pub struct Lease {
     /// The job.
     pub job: JobId,
@@ -117,7 +114,6 @@ pub enum Renewed {
 
 /// Which jobs to list.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "callers write it out")]
 pub struct Filter {
     /// Only in this state.
     pub state: Option<State>,
@@ -131,7 +127,6 @@ pub struct Filter {
 
 /// Some jobs, and where to go on.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a page is exactly this")]
 pub struct Page {
     /// The jobs.
     pub jobs: Vec<Job>,
@@ -141,7 +136,6 @@ pub struct Page {
 
 /// How many jobs are in one state and of one priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "a count is exactly this")]
 pub struct Count {
     /// The state.
     pub state: State,

@@ -8,6 +8,7 @@ use tidemill_metrics::Registry;
 
 use super::executor::{Executor, Tokio};
 use super::instruments::Instruments;
+use super::job::EveryEnd;
 use super::scheduler::Scheduler;
 use super::shared::{Parts, Shared};
 use super::{timekeeper, worker};
@@ -28,7 +29,7 @@ pub struct Builder {
     registry: Option<Registry>,
     adaptive: bool,
     grace: Duration,
-    on_end: Option<Box<dyn Fn(&Record) + Send + Sync>>,
+    on_end: Option<EveryEnd>,
 }
 
 impl Builder {

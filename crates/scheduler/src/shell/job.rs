@@ -152,6 +152,9 @@ where
 /// Called once with what became of a task.
 pub(super) type Callback = Box<dyn FnOnce(&Record) + Send>;
 
+/// Called with what became of every task.
+pub(super) type EveryEnd = Box<dyn Fn(&Record) + Send + Sync>;
+
 /// What some tasks have besides their future: how to stop it, and who wants to hear of its end.
 pub(super) struct Control {
     pub(super) token: CancelToken,

@@ -21,7 +21,7 @@ use super::clock::Clock;
 use super::executor::Executor;
 use super::inbox::{Entry, Inbox};
 use super::instruments::Instruments;
-use super::job::{Abort, BoxJob, Control, drop_job};
+use super::job::{Abort, BoxJob, Control, EveryEnd, drop_job};
 use super::sleepers::Sleepers;
 use crate::core::{
     Cancel, Dropped, Due, Finish, Machine, Moment, Outcome, Ran, Record, Rejection, Spec, Start,
@@ -54,7 +54,7 @@ pub(super) struct Shared {
     pub(super) stopped: AtomicBool,
     pub(super) grace: Duration,
     instruments: Option<Instruments>,
-    on_end: Option<Box<dyn Fn(&Record) + Send + Sync>>,
+    on_end: Option<EveryEnd>,
     callback_panics: AtomicU64,
     /// Tasks with a callback, or all when there is one for all.
     callbacks: AtomicBool,
@@ -98,7 +98,7 @@ struct Ended {
     id: TaskId,
     job: Option<BoxJob>,
     error: Option<TaskError>,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
 }
 
 /// The choices of the builder.
@@ -109,7 +109,7 @@ pub(super) struct Parts {
     pub(super) workers: usize,
     pub(super) grace: Duration,
     pub(super) instruments: Option<Instruments>,
-    pub(super) on_end: Option<Box<dyn Fn(&Record) + Send + Sync>>,
+    pub(super) on_end: Option<EveryEnd>,
 }
 
 impl Shared {
@@ -337,8 +337,12 @@ impl Shared {
         let (finish, back) = core.machine.finish(id, outcome, payload, ran, fastrand::u64(..));
         let Finish::Ended(state) = finish else { return None };
         job = back.or(kept)?;
-        let record =
-            self.callbacks.load(Ordering::Relaxed).then(|| core.machine.record(id)).flatten();
+        let record = self
+            .callbacks
+            .load(Ordering::Relaxed)
+            .then(|| core.machine.record(id))
+            .flatten()
+            .map(Box::new);
         Some(Ended { id, error: error_of(state, reason, None), job: Some(job), record })
     }
 
@@ -449,7 +453,7 @@ fn dropped(dropped: Dropped<BoxJob>) -> Ended {
     let Dropped { record, rejection, payload } = dropped;
     let reason = record.reason.clone();
     let error = error_of(record.state, reason, rejection);
-    Ended { id: record.id, error, job: payload, record: Some(record) }
+    Ended { id: record.id, error, job: payload, record: Some(Box::new(record)) }
 }
 
 fn error_of(

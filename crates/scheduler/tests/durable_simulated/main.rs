@@ -118,13 +118,13 @@ fn run(seed: u64) -> Vec<String> {
 #[test]
 fn every_job_ends_once_in_every_history() {
     let (mut events, mut handed_on) = (0, 0);
-    for seed in 1..=60 {
+    for seed in 1..=40 {
         let history = run(seed);
         events += history.len();
         handed_on += history.iter().filter(|line| line.contains("interrupted")).count();
     }
-    assert!(handed_on > 60, "{handed_on} leases were handed on: the faults are too gentle");
-    println!("60 histories, {events} events, {handed_on} leases handed on");
+    assert!(handed_on > 40, "{handed_on} leases were handed on: the faults are too gentle");
+    println!("40 histories, {events} events, {handed_on} leases handed on");
 }
 
 #[test]

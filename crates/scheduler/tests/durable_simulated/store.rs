@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tidemill_scheduler::durable::{
     Answer, Cancelled, Claim, Claiming, Claims, Count, End, Ended, Error, Filter, Job, JobId,
     JobSpec, JobStore, Lease, Page, Progress, Renewed, Submitted,
 };
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 /// Jobs, and everything that happened to them.
@@ -152,31 +153,33 @@ impl Memory {
 }
 
 /// A node's way to the store; while it is cut, requests and answers wait.
-#[derive(Debug)]
+///
+/// Not a `tokio::sync::watch`, which wakes those who wait in an order of its own choice.
+#[derive(Debug, Default)]
 pub(crate) struct Wire {
-    is_cut: watch::Sender<bool>,
-}
-
-impl Default for Wire {
-    fn default() -> Self {
-        Self { is_cut: watch::channel(false).0 }
-    }
+    is_cut: AtomicBool,
+    mended: Notify,
 }
 
 impl Wire {
     pub(crate) fn cut(&self) {
-        self.is_cut.send_replace(true);
+        self.is_cut.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn mend(&self) {
-        self.is_cut.send_replace(false);
+        self.is_cut.store(false, Ordering::Relaxed);
+        self.mended.notify_waiters();
     }
 
     async fn cross(&self) {
         sleep(Duration::from_millis(fastrand::u64(0..200))).await;
-        let mut is_cut = self.is_cut.subscribe();
-        // The sender is `self`, which outlives this.
-        let _ = is_cut.wait_for(|is_cut| !is_cut).await;
+        loop {
+            let mended = self.mended.notified();
+            if !self.is_cut.load(Ordering::Relaxed) {
+                return;
+            }
+            mended.await;
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use testkit::{Nats, Signal};
@@ -15,7 +15,7 @@ use tidemill_scheduler::durable::{
     Environment, Filter, Handlers, Job, JobSpec, JobStore, Logs, ResourceLimits, Runner,
     RunnerOptions,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::relay::Relay;
 use crate::{connect, options};

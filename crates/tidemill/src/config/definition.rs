@@ -171,11 +171,7 @@ impl<T> Kind<T> {
                 return Err(Misfit { reason: Some("the % sign is missing".into()), corrected });
             }
             (Self::Size { min, max, set }, Scalar::Text(text)) => {
-                let bytes = value::parse_size(text).map_err(because)?;
-                if !(*min..=*max).contains(&bytes) {
-                    return Err(because("it is out of range".to_owned()));
-                }
-                set(target, bytes);
+                set(target, size_within(text, *min..=*max)?);
             }
             (Self::Statuses(set), Scalar::Text(text)) => {
                 set(target, value::parse_statuses(text).map_err(because)?);
@@ -283,6 +279,11 @@ fn bounded_text(text: &str, bytes_max: usize, begins: &str) -> Result<String, Mi
     } else {
         Ok(text.to_owned())
     }
+}
+
+fn size_within(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, Misfit> {
+    let bytes = value::parse_size(text).map_err(because)?;
+    if range.contains(&bytes) { Ok(bytes) } else { Err(because("it is out of range".to_owned())) }
 }
 
 fn because(reason: String) -> Misfit {

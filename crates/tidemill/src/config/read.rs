@@ -311,7 +311,12 @@ impl Reader<'_> {
     }
 
     /// Checks what no single value can tell: between keys, between proxies, against the machine.
-    fn check(&mut self, node: &super::NodeSettings, proxies: &[ProxySettings], machine: &Machine<'_>) {
+    fn check(
+        &mut self,
+        node: &super::NodeSettings,
+        proxies: &[ProxySettings],
+        machine: &Machine<'_>,
+    ) {
         for problem in validate(proxies) {
             let place = path(&problem.place);
             // What a proxy needs and has not was missed before.

@@ -177,8 +177,7 @@ impl Node {
                 let jobs = Arc::clone(&jobs);
                 let remembered = measuring.remembered();
                 let registry = registry.clone();
-                let api =
-                    Api::new(engine.clone(), jobs, registry, remembered, token, listener.1)?;
+                let api = Api::new(engine.clone(), jobs, registry, remembered, token, listener.1)?;
                 Some(Server::start(listener.0, Arc::new(api)))
             }
             None => None,

@@ -49,7 +49,6 @@ use super::store::{
 /// [`NatsOptions::new`]: the name `tidemill`, three replicas, leases of 30 s, 100,000 waiting
 /// jobs, ended ones kept for a week.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "callers write it out")]
 pub struct NatsOptions {
     /// Their addresses, such as `nats://10.0.0.1:4222`; the others are found through any of them.
     pub servers: Vec<String>,

@@ -40,13 +40,17 @@ impl Shared {
         let now_ms = clock::now_ms();
         let mut submitted = Vec::with_capacity(specs.len());
         let mut jobs = Vec::with_capacity(specs.len());
-        for spec in specs {
-            let id = match &spec.key {
-                Some(key) => JobId::of_key(key),
-                None => self.next_id(now_ms),
-            };
-            let known = if spec.key.is_some() { self.known(id).await? } else { None };
-            match known {
+        let with_id = |spec: JobSpec| {
+            let key = spec.key.as_deref();
+            (key.map_or_else(|| self.next_id(now_ms), JobId::of_key), spec)
+        };
+        let mut specs: Vec<_> = specs.into_iter().map(with_id).collect();
+        let mut known = Vec::with_capacity(specs.len());
+        for some in specs.chunks(LOOK_UP_MAX) {
+            known.extend(join_all(some.iter().map(|(id, spec)| self.known(*id, spec))).await);
+        }
+        for ((id, spec), known) in specs.drain(..).zip(known) {
+            match known? {
                 Some(job) if job.spec.key != spec.key || job.spec.work != spec.work => {
                     return Err(Error::KeyTaken { job: id });
                 }
@@ -110,7 +114,11 @@ impl Shared {
         self.context.send_publish(subject, message).await
     }
 
-    async fn known(&self, id: JobId) -> Result<Option<Job>, Error> {
+    /// Returns the job that was submitted under this spec's key before.
+    async fn known(&self, id: JobId, spec: &JobSpec) -> Result<Option<Job>, Error> {
+        if spec.key.is_none() {
+            return Ok(None);
+        }
         match self.read(id).await? {
             Some((job, _)) => Ok(Some(job)),
             None => Ok(self.waiting(id).await?.map(|(job, _)| job)),
@@ -136,7 +144,7 @@ impl Shared {
         let mut order: Vec<_> =
             Priority::ALL.into_iter().rev().filter(|priority| *priority >= claims.least).collect();
         let turn = self.turn();
-        if turn % u64::from(AGING_SHARE) == 0 {
+        if turn.is_multiple_of(u64::from(AGING_SHARE)) {
             // The queue does not tell how long its first message waits: each takes its turn.
             let chosen = (turn / u64::from(AGING_SHARE)) as usize % order.len();
             order[..=chosen].rotate_right(1);
@@ -146,7 +154,7 @@ impl Shared {
         let mut messages = Vec::new();
         for (place, priority) in order.into_iter().enumerate() {
             // Out of its turn a low priority gets one, and no more.
-            let is_chosen = turn % u64::from(AGING_SHARE) == 0 && place == 0;
+            let is_chosen = turn.is_multiple_of(u64::from(AGING_SHARE)) && place == 0;
             let room = if is_chosen { 1 } else { count - messages.len() };
             let room = room.min(count - messages.len());
             if room == 0 {
@@ -334,6 +342,9 @@ pub(super) async fn tell(message: &Message, what: AckKind) {
         tracing::debug!("an answer to NATS was not sent: {error}");
     }
 }
+
+/// Look-ups of keys under way at once.
+const LOOK_UP_MAX: usize = 64;
 
 /// Publications under way at once.
 const PUBLISH_MAX: usize = 1_000;

@@ -44,7 +44,6 @@ use writer::Writer;
 ///
 /// [`SqliteOptions::new`]: 100,000 waiting jobs; 10,000 ended ones for a week; a file of any size.
 #[derive(Clone, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "callers write it out")]
 pub struct SqliteOptions {
     /// The file; made where it is missing, in a folder that exists.
     pub path: PathBuf,
@@ -166,12 +165,9 @@ impl JobStore for SqliteStore {
     }
 
     fn list(&self, filter: Filter) -> Answer<'_, Page> {
-        let after = match filter.after.as_deref().map(str::parse::<JobId>).transpose() {
-            Ok(after) => after,
-            Err(_) => {
-                let wrong = "`after` is no cursor of a page before".to_owned();
-                return Box::pin(std::future::ready(Err(Error::Invalid(wrong))));
-            }
+        let Ok(after) = filter.after.as_deref().map(str::parse::<JobId>).transpose() else {
+            let wrong = "`after` is no cursor of a page before".to_owned();
+            return Box::pin(std::future::ready(Err(Error::Invalid(wrong))));
         };
         let limit = filter.limit.clamp(1, LIST_MAX);
         self.read(move |connection| {

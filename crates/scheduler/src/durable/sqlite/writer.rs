@@ -96,7 +96,7 @@ fn write(mut ledger: Ledger, mut queue: mpsc::Receiver<Request>, changed: &Notif
         }
         let path = ledger.path();
         for reply in replies {
-            reply(committed.as_ref().map(|()| ()).map_err(|e| schema::failure(path, "write", e)));
+            reply(committed.as_ref().copied().map_err(|e| schema::failure(path, "write", e)));
         }
         if ledger.take_news() {
             changed.notify_one();
