@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! chunk of 16 counters     counter 0   1   2  ..  15
-//!   slot 0 (thread a)    | 8 bytes |   |   |    |    |  <- 128 bytes; x86 prefetches lines in
-//!   slot 1 (thread b)    |         |   |   |    |    |     pairs of 64, so 128 keep threads apart
+//!   slot 0 (thread a)    | 8 bytes |   |   |    |    |  <- 128 bytes; x86 prefetches in pairs
+//!   slot 1 (thread b)    |         |   |   |    |    |     of 64: 128 keep threads apart
 //!   ..                   |         |   |   |    |    |
 //!   shared (all others)  |         |   |   |    |    |
 //! ```

@@ -155,7 +155,7 @@ impl OtlpExporter {
 
 fn metric(name: &str, family: &Family, now: Instant, at: SystemTime) -> Metric {
     let at = nanos(at);
-    let points = || family.series.iter().map(|(values, series)| (values, series));
+    let points = || family.series.iter();
     let numbers = || {
         let number = |(values, series): (&Vec<String>, &Series)| {
             number_point(attributes(family, values), series, at)

@@ -5,6 +5,8 @@ mod commands;
 mod control;
 mod demo;
 mod description;
+mod measured;
+mod profile;
 mod reload;
 mod start;
 mod stop;
