@@ -10,7 +10,7 @@
 //!
 //! | cell | written by | how |
 //! |---|---|---|
-//! | of a slot | the slot's holder only | relaxed load and store: nothing to lose, nothing to lock |
+//! | of a slot | the slot's holder only | relaxed load and store: nothing to lose or lock |
 //! | shared | threads without a slot of this registry | relaxed `fetch_add` |
 //!
 //! All orderings are relaxed because no other memory is published through a cell. Cells only grow,

@@ -5,8 +5,8 @@
 //! exponential ones at scale 3, explicit ones as they are; all temporality is cumulative.
 //!
 //! It posts in plain text over one connection per export: to a collector on this host or in a
-//! network that may see it; TLS is the collector's job. Blocks its caller for at most the time limit
-//! of connecting, sending and reading each.
+//! network that may see it; TLS is the collector's job. Blocks its caller for at most the time
+//! limit of connecting, sending and reading each.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
