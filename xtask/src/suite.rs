@@ -69,7 +69,9 @@ const STEPS: &[Step] = &[
     Step {
         name: "clippy",
         run: |root, _, report| {
-            let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
+            let mut arguments = vec!["clippy", "--workspace", "--all-targets"];
+            arguments.extend(["--features", TEST_FEATURES, "--features", BENCH_FEATURES]);
+            arguments.extend(["--", "-Dwarnings"]);
             cargo(root, &arguments, report)
         },
     },
@@ -164,7 +166,7 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
     let workspace = Workspace::read(root)?;
     let targets = workspace.members.iter().flat_map(|member| &member.tests);
     let (slow, fast): (Vec<_>, Vec<_>) = targets.partition(|name| is_slow(name));
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--features", TEST_FEATURES];
     if quick {
         arguments.extend(["--lib", "--bins"]);
         arguments.extend(fast.iter().flat_map(|name| ["--test", name.as_str()]));
@@ -174,6 +176,12 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
     }
     cargo(root, &arguments, report)
 }
+
+/// Features that nothing in the workspace asks for and that have tests.
+const TEST_FEATURES: &str = "tidemill-metrics/bridges,tidemill-metrics/otlp";
+
+/// Features that only benchmarks have.
+const BENCH_FEATURES: &str = "tidemill-metrics/peers";
 
 fn is_slow(test_target: &str) -> bool {
     ["real_", "fault_"].iter().any(|prefix| test_target.starts_with(prefix))

@@ -121,6 +121,8 @@ fn every_answer_fits_its_schema() {
     };
     for (method, path, said) in operations(&document) {
         let (query, body) = match path.as_str() {
+            "/api/v1/events" => ("?limit=1", ""),
+            "/api/v1/history" => ("?series=tidemill_metrics_overflow_total", ""),
             "/api/v1/proxies/{proxy}/explain" => ("?from=192.0.2.7", ""),
             "/api/v1/proxies/{proxy}/backends/{backend}" => ("", "{\"state\":\"draining\"}"),
             "/api/v1/jobs" if method == "POST" => ("", command),
@@ -157,6 +159,9 @@ fn every_refusal_is_one_that_is_described() {
         ("PATCH", "/api/v1/jobs/{job}", "/api/v1/jobs/nobody", "{\"state\":\"failed\"}", 404),
         ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/nobody/log", "", 404),
         ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/nobody/log?from=x", "", 404),
+        ("GET", "/api/v1/events", "/api/v1/events?kinds=gossip", "", 400),
+        ("GET", "/api/v1/history", "/api/v1/history?series=nobody", "", 404),
+        ("GET", "/api/v1/history", "/api/v1/history", "", 400),
         ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/nobody", "", 404),
         ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/%ff", "", 400),
         ("GET", "/api/v1/proxies/{proxy}/explain", "/api/v1/proxies/echo/explain", "", 400),

@@ -6,6 +6,8 @@ mod control;
 mod demo;
 mod description;
 mod jobs;
+mod measured;
+mod profile;
 mod reload;
 mod start;
 mod stop;

@@ -35,7 +35,7 @@ fn stat_in_json_has_an_answer_for_each_event() {
         match event["answer"].as_str() {
             Some("counted") => assert!(event["value"].is_u64(), "{event}"),
             Some("instead" | "unsupported") => {
-                assert!(event["reason"]["why"].is_string(), "{event}")
+                assert!(event["reason"]["why"].is_string(), "{event}");
             }
             other => panic!("{other:?}"),
         }
