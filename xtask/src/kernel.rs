@@ -37,8 +37,10 @@ struct Program {
     verdict: &'static str,
 }
 
-const PROGRAMS: &[Program] =
-    &[Program { package: "tidemill-memory", example: "numa_init", verdict: "NUMA PASS" }];
+const PROGRAMS: &[Program] = &[
+    Program { package: "tidemill-memory", example: "numa_init", verdict: "NUMA PASS" },
+    Program { package: "tidemill-profile", example: "trace_init", verdict: "TRACE PASS" },
+];
 
 /// Builds every program, boots it and reads its console. `work` keeps the kernel between runs.
 ///

@@ -150,6 +150,10 @@ const LANES: &[Lane] = &[
     },
     Lane { tool: Tool::Loom, arguments: &["--package", "tidemill-bus", "--lib", "--tests"] },
     Lane {
+        tool: Tool::Loom,
+        arguments: &["--package", "tidemill-metrics", "--lib", "--", "models"],
+    },
+    Lane {
         tool: Tool::Shuttle,
         arguments: &["--package", "tidemill-memory", "--lib", "--", "scenarios"],
     },
