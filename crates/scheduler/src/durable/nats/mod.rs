@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{Context, Message};
 use futures_util::StreamExt;
@@ -91,6 +92,8 @@ struct Shared {
     options: NatsOptions,
     context: Context,
     queue: Stream,
+    /// One for each priority, in their order.
+    consumers: Vec<PullConsumer>,
     state: Stream,
     ids: Mutex<Ids>,
     /// What this store claimed and has not finished; as many as its runner has slots.
@@ -118,13 +121,14 @@ impl NatsStore {
     pub async fn connect(options: NatsOptions) -> Result<Self, Error> {
         let context = setup::connect(&options).await?;
         let (queue, state) = setup::streams(&context, &options).await?;
-        setup::consumers(&queue, &options).await?;
+        let consumers = setup::consumers(&queue, &options).await?;
         let news = context.client().subscribe(setup::news(&options)).await;
         let news = news.map_err(|error| unavailable("subscribe", &error))?;
         let shared = Shared {
             options,
             context,
             queue,
+            consumers,
             state,
             ids: Mutex::default(),
             held: Mutex::default(),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::Message;
-use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind};
@@ -173,9 +172,8 @@ impl Shared {
     }
 
     async fn fetch(&self, priority: Priority, count: usize) -> Result<Vec<Message>, Error> {
-        let name = setup::consumer_name(priority);
+        let consumer = &self.consumers[priority.index()];
         let fetched = async {
-            let consumer: PullConsumer = self.queue.get_consumer(&name).await?;
             let mut batch = consumer.fetch().max_messages(count).messages().await?;
             let mut messages = Vec::new();
             while let Some(message) = batch.next().await {

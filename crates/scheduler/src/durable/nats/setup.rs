@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
-use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{Context, context::ContextBuilder};
 use tokio::time::sleep;
@@ -71,8 +71,12 @@ pub(super) async fn streams(
     Ok((stream(context, queue).await?, stream(context, state).await?))
 }
 
-/// Makes one consumer for each priority.
-pub(super) async fn consumers(queue: &Stream, options: &NatsOptions) -> Result<(), Error> {
+/// Makes one consumer for each priority, in the order of [`Priority::ALL`].
+pub(super) async fn consumers(
+    queue: &Stream,
+    options: &NatsOptions,
+) -> Result<Vec<PullConsumer>, Error> {
+    let mut consumers = Vec::new();
     for priority in Priority::ALL {
         let config = pull::Config {
             durable_name: Some(consumer_name(priority)),
@@ -84,15 +88,18 @@ pub(super) async fn consumers(queue: &Stream, options: &NatsOptions) -> Result<(
             ..pull::Config::default()
         };
         let mut tries = 0;
-        while let Err(error) = queue.create_consumer(config.clone()).await {
-            tries += 1;
-            if tries == SETUP_TRIES {
-                return Err(unavailable("make a consumer", &error));
+        loop {
+            match queue.create_consumer(config.clone()).await {
+                Ok(consumer) => break consumers.push(consumer),
+                Err(error) if tries == SETUP_TRIES => {
+                    return Err(unavailable("make a consumer", &error));
+                }
+                Err(_) => tries += 1,
             }
             sleep(SETUP_PAUSE).await;
         }
     }
-    Ok(())
+    Ok(consumers)
 }
 
 pub(super) fn consumer_name(priority: Priority) -> String {
