@@ -157,6 +157,7 @@ const LANES: &[Lane] = &[
         tool: Tool::Shuttle,
         arguments: &["--package", "tidemill-memory", "--lib", "--", "scenarios"],
     },
+    Lane { tool: Tool::Shuttle, arguments: &["--package", "tidemill-bus", "--test", "shuttle"] },
     Lane { tool: Tool::Miri(1), arguments: &["--package", "tidemill-memory", "--lib"] },
     Lane {
         tool: Tool::Miri(2),

@@ -1,6 +1,6 @@
 //! Queues and router against their peers, in turn in one run; one JSON line per measurement.
 //!
-//! `cargo bench --package tidemill-bus --bench compare [-- --quick --case=PART
+//! `cargo bench --package tidemill-bus --bench compare [-- --quick --turns=COUNT --case=PART
 //! --subject=NAME,NAME]`. A line is `{"case", "subject", "ours", "unit", "better", "median",
 //! "runs"}`; within a case the subjects take turns, so that a slow moment of the machine hits all
 //! of them. Threads are pinned: producers from the first processor on, consumers from the last one

@@ -15,7 +15,7 @@ impl Pace {
     /// Waits a little, a little longer each time.
     #[cold]
     pub(crate) fn wait(&mut self) {
-        if cfg!(loom) || self.round >= ROUNDS_BUSY {
+        if cfg!(any(loom, shuttle)) || self.round >= ROUNDS_BUSY {
             thread::yield_now();
             return;
         }
@@ -36,7 +36,7 @@ impl Pace {
 #[inline]
 pub(crate) fn let_gather(gained: usize, capacity: usize) -> bool {
     let enough = VALUES_PER_LOOK.min(capacity / 4);
-    let wait = !cfg!(loom) && (1..enough).contains(&gained);
+    let wait = !cfg!(any(loom, shuttle)) && (1..enough).contains(&gained);
     if wait {
         (0..PAUSES_PER_LOOK).for_each(|_| hint::spin_loop());
     }

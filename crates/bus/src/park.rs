@@ -60,7 +60,7 @@ impl Wake for Parker {
     }
 }
 
-#[cfg(not(loom))]
+#[cfg(not(any(loom, shuttle)))]
 fn with_parker<R>(run: impl FnOnce(&Parker, &Waker) -> R) -> R {
     std::thread_local! {
         static PARKER: (std::sync::Arc<Parker>, Waker) = {
@@ -85,7 +85,7 @@ fn with_parker<R>(run: impl FnOnce(&Parker, &Waker) -> R) -> R {
 }
 
 // A model's threads share one real thread, so nothing may be kept in its locals.
-#[cfg(loom)]
+#[cfg(any(loom, shuttle))]
 fn with_parker<R>(run: impl FnOnce(&Parker, &Waker) -> R) -> R {
     let parker = Parker::new();
     let waker = Waker::from(std::sync::Arc::clone(&parker));

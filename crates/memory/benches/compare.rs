@@ -38,7 +38,7 @@ fn main() {
     speed::latencies(200_000 / scale);
     space::resident();
     space::clean_steps();
-    space::hit_rate();
+    space::hit_rates();
 }
 
 /// Prints one measurement, the median of `passes`.

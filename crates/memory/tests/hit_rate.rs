@@ -2,33 +2,26 @@
 
 mod trace;
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tidemill_memory::BufferPool;
 use trace::Step;
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "time begins somewhere; the rest is counted")]
-fn a_proxy_hits_warm_memory_more_than_95_times_in_100() {
-    let pool = BufferPool::builder().time_to_live(Duration::from_secs(1)).build().unwrap();
-    let mut now = Instant::now();
-    let mut held = HashMap::new();
-    let mut released = 0;
+fn a_recorded_proxy_hits_warm_memory_more_than_95_times_in_100() {
+    // Ten seconds with two silences longer than twice the time-to-live.
+    assert_mostly_hits(&trace::recorded(), 15_900);
+}
+
+#[test]
+fn a_generated_proxy_hits_warm_memory_more_than_95_times_in_100() {
     // Ten seconds: five busy and five quiet periods, so that the clean-up has something to do.
-    for step in trace::steps(1000) {
-        match step {
-            Step::Take(buffer, bytes) => {
-                held.insert(buffer, pool.take(bytes).unwrap());
-            }
-            Step::Give(buffer) => drop(held.remove(&buffer)),
-            Step::Tick => {
-                now += Duration::from_millis(10);
-                released += pool.clean(now).bytes;
-            }
-        }
-    }
-    let stats = pool.stats();
-    assert!(stats.hit_rate() > 0.95, "hit rate {}", stats.hit_rate());
-    assert!(released > 0, "the clean-up was at work too");
+    assert_mostly_hits(&trace::generated(1000), 500_000);
+}
+
+#[expect(clippy::disallowed_methods, reason = "time begins somewhere; the rest is counted")]
+fn assert_mostly_hits(steps: &[Step], takings_min: u64) {
+    let replay = trace::replay(steps, Instant::now());
+    assert!(replay.hit_rate > 0.95, "hit rate {}", replay.hit_rate);
+    assert!(replay.takings >= takings_min, "all of it ran: {}", replay.takings);
+    assert!(replay.released > 0, "the clean-up was at work too");
 }

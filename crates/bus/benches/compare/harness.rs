@@ -34,8 +34,10 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
         let mut plan = Self { turns: 7, messages: 2_000_000, case: None, subject: None };
+        let mut turns = None;
         for argument in arguments {
             match argument.split_once('=') {
+                Some(("--turns", count)) => turns = Some(count.parse().expect("a number")),
                 Some(("--case", case)) => plan.case = Some(case.to_owned()),
                 Some(("--subject", subject)) => plan.subject = Some(subject.to_owned()),
                 _ if argument == "--quick" => (plan.turns, plan.messages) = (5, 500_000),
@@ -43,6 +45,7 @@ impl Plan {
                 _ => {}
             }
         }
+        plan.turns = turns.unwrap_or(plan.turns).max(1);
         plan
     }
 

@@ -1,12 +1,11 @@
 //! What stays resident, how long a step of the clean-up lasts, and how often memory is warm.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tidemill_memory::BufferPool;
 
 use crate::subjects::{GENERAL, NAMES, Source, Visitor, visit_all};
-use crate::trace::{self, Step};
+use crate::trace;
 use crate::{PASSES, report};
 
 /// Takes 128 MiB at once and gives it all back: what stays resident, then after clean-up.
@@ -68,61 +67,73 @@ impl Visitor for Resident {
 }
 
 /// Steps of the clean-up with 100,000 idle buffers: the longest, and all together.
+///
+/// By the clock, which counts what other programs took in between, and by the processor time of
+/// the thread, which is what a step costs its caller.
 pub(crate) fn clean_steps() {
-    let (mut longest, mut median, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+    let mut quantities = CLEAN_QUANTITIES.map(|_| Vec::new());
     for _ in 0..PASSES {
-        let pool = BufferPool::builder()
-            .class_bytes_max(512 << 20)
-            .time_to_live(Duration::from_secs(1))
-            .build()
-            .expect("address space");
-        let mut buffers: Vec<_> = (0..100_000).map(|_| pool.take(4096).expect("room")).collect();
-        buffers.iter_mut().for_each(|buffer| buffer.resize(64, 1).expect("fits"));
-        let mut now = Instant::now();
-        pool.clean(now);
-        drop(buffers);
-        let mut steps = Vec::new();
-        for _ in 0..3 {
-            now += Duration::from_secs(1);
-            loop {
-                let start = Instant::now();
-                let cleaned = pool.clean(now);
-                steps.push(start.elapsed().as_nanos() as f64 / 1000.0);
-                if !cleaned.more {
-                    break;
-                }
-            }
+        let mut steps = clean_100_000();
+        let cpu_max = steps.iter().map(|step| step.cpu).fold(0.0, f64::max);
+        let whole = steps.iter().map(|step| step.elapsed).sum();
+        steps.sort_by(|a, b| a.elapsed.total_cmp(&b.elapsed));
+        let [longest, median] = [steps.len() - 1, steps.len() / 2].map(|at| steps[at].elapsed);
+        for (passes, value) in quantities.iter_mut().zip([longest, cpu_max, median, whole]) {
+            passes.push(value);
         }
-        steps.sort_by(f64::total_cmp);
-        longest.push(steps[steps.len() - 1]);
-        median.push(steps[steps.len() / 2]);
-        whole.push(steps.iter().sum());
     }
-    report("clean-up, 100,000 idle", "longest step", NAMES[0], &mut longest);
-    report("clean-up, 100,000 idle", "median step", NAMES[0], &mut median);
-    report("clean-up, 100,000 idle", "all of it", NAMES[0], &mut whole);
+    for (quantity, mut passes) in CLEAN_QUANTITIES.into_iter().zip(quantities) {
+        report("clean-up, 100,000 idle", quantity, NAMES[0], &mut passes);
+    }
 }
 
-/// Runs the proxy's trace with the clean-up at work.
-pub(crate) fn hit_rate() {
-    let pool = BufferPool::builder().time_to_live(Duration::from_secs(1)).build();
-    let pool = pool.expect("address space");
+/// What one step took, in microseconds.
+struct CleanStep {
+    elapsed: f64,
+    cpu: f64,
+}
+
+fn clean_100_000() -> Vec<CleanStep> {
+    let pool = BufferPool::builder()
+        .class_bytes_max(512 << 20)
+        .time_to_live(Duration::from_secs(1))
+        .build()
+        .expect("address space");
+    let mut buffers: Vec<_> = (0..100_000).map(|_| pool.take(4096).expect("room")).collect();
+    buffers.iter_mut().for_each(|buffer| buffer.resize(64, 1).expect("fits"));
     let mut now = Instant::now();
-    let mut held = HashMap::new();
-    for step in trace::steps(2000) {
-        match step {
-            Step::Take(buffer, bytes) => {
-                held.insert(buffer, pool.take(bytes).expect("room"));
-            }
-            Step::Give(buffer) => drop(held.remove(&buffer)),
-            Step::Tick => {
-                now += Duration::from_millis(10);
-                pool.clean(now);
+    pool.clean(now);
+    drop(buffers);
+    let mut steps = Vec::new();
+    for _ in 0..3 {
+        now += Duration::from_secs(1);
+        loop {
+            let (start, cpu) = (Instant::now(), thread_micros());
+            let cleaned = pool.clean(now);
+            let cpu = thread_micros() - cpu;
+            steps.push(CleanStep { elapsed: start.elapsed().as_nanos() as f64 / 1000.0, cpu });
+            if !cleaned.more {
+                break;
             }
         }
     }
-    let rate = pool.stats().hit_rate() * 100.0;
-    report("a proxy's trace", "hit rate", NAMES[0], &mut [rate]);
+    steps
+}
+
+/// Processor time of this thread.
+fn thread_micros() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 * 1e6 + time.tv_nsec as f64 / 1e3
+}
+
+/// Runs the traces of proxies with the clean-up at work.
+pub(crate) fn hit_rates() {
+    for (quantity, steps) in
+        [("recorded", trace::recorded()), ("generated", trace::generated(2000))]
+    {
+        let rate = trace::replay(&steps, Instant::now()).hit_rate * 100.0;
+        report("hit rate in a proxy's trace", quantity, NAMES[0], &mut [rate]);
+    }
 }
 
 fn resident_mib() -> f64 {
@@ -133,3 +144,5 @@ fn resident_mib() -> f64 {
 }
 
 const BURST: usize = 32 << 10;
+const CLEAN_QUANTITIES: [&str; 4] =
+    ["longest step", "longest step, CPU", "median step", "all of it"];

@@ -15,7 +15,7 @@
 //! Reading order: `core.rs`, `magazine.rs`, `stack.rs`, `slots.rs`, `thread.rs`, `integrity.rs`.
 
 mod builder;
-mod core;
+pub(crate) mod core;
 #[cfg(test)]
 mod damage;
 mod error;
@@ -90,21 +90,7 @@ impl BlockPool {
     #[inline]
     #[track_caller]
     pub fn take(&self) -> Result<Block, TakeError> {
-        let index = self.core.take(WHOLE_BLOCK, Location::caller())?;
-        Ok(Block { core: self.core_address(), index, filled: 0 })
-    }
-
-    /// Takes a block of which `requested` bytes will be used, for the statistics.
-    #[inline]
-    pub(crate) fn take_for(
-        &self,
-        requested: usize,
-        site: &'static Location<'static>,
-    ) -> Result<Block, TakeError> {
-        #[expect(clippy::cast_possible_truncation, reason = "the builder bounds a block to 4 GiB")]
-        let requested = requested as u32;
-        let index = self.core.take(requested, site)?;
-        Ok(Block { core: self.core_address(), index, filled: 0 })
+        Block::take(&self.core, WHOLE_BLOCK, Location::caller())
     }
 
     /// Gives a block back, as dropping it does, but only to the pool it comes from.
@@ -162,11 +148,8 @@ impl BlockPool {
         held
     }
 
-    #[inline(always)]
     fn core_address(&self) -> NonNull<Core> {
-        // SAFETY: an `Arc` never points to null. Its own pointer, and not one made from a
-        // reference: only that may be turned into an `Arc` again.
-        unsafe { NonNull::new_unchecked(Arc::as_ptr(&self.core).cast_mut()) }
+        core_address(&self.core)
     }
 
     fn held(&self, block: u32, now: Instant) -> Option<Held> {
@@ -191,7 +174,7 @@ impl BlockPool {
         BlockStats { requested_bytes: stats.held * stats.block_bytes, ..stats }
     }
 
-    /// As [`stats`](Self::stats), with what [`take_for`](Self::take_for) was asked for.
+    /// As [`stats`](Self::stats), with what [`Block::take_for`] was asked for.
     ///
     /// Looks at every block ever used: about 2 ns each.
     pub(crate) fn stats_of_requests(&self) -> BlockStats {
@@ -250,6 +233,11 @@ impl BlockPool {
 
     /// The clean-up's way in.
     pub(crate) fn core(&self) -> &Core {
+        &self.core
+    }
+
+    /// What [`Block::take_for`] takes from.
+    pub(crate) fn shared_core(&self) -> &Arc<Core> {
         &self.core
     }
 }
@@ -313,6 +301,28 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
+    #[inline(always)]
+    fn take(
+        core: &Arc<Core>,
+        requested: u32,
+        site: &'static Location<'static>,
+    ) -> Result<Self, TakeError> {
+        let index = core.take(requested, site)?;
+        Ok(Self { core: core_address(core), index, filled: 0 })
+    }
+
+    /// Takes a block of which `requested` bytes will be used, for the statistics.
+    #[inline(always)]
+    pub(crate) fn take_for(
+        core: &Arc<Core>,
+        requested: usize,
+        site: &'static Location<'static>,
+    ) -> Result<Self, TakeError> {
+        #[expect(clippy::cast_possible_truncation, reason = "the builder bounds a block to 4 GiB")]
+        let requested = requested as u32;
+        Self::take(core, requested, site)
+    }
+
     /// Lets go of the block without giving it back.
     ///
     /// It is leaked, and listed as outstanding, until [`BlockPool::give_raw`] gets the pointer.
@@ -370,6 +380,13 @@ impl Drop for Block {
         // SAFETY: `self` holds the block `index` of the pool `core` and ends here.
         unsafe { Core::give(self.core, self.index) };
     }
+}
+
+#[inline(always)]
+fn core_address(core: &Arc<Core>) -> NonNull<Core> {
+    // SAFETY: an `Arc` never points to null. Its own pointer, and not one made from a reference:
+    // only that may be turned into an `Arc` again.
+    unsafe { NonNull::new_unchecked(Arc::as_ptr(core).cast_mut()) }
 }
 
 /// Closes the pool when the last handle goes.

@@ -17,9 +17,12 @@ use super::magazine::Magazine;
 pub(crate) fn with<R>(core: &Core, work: impl FnOnce(&Magazine) -> R) -> Option<R> {
     TABLE
         .try_with(|table| {
-            debug_assert!(core.place < TABLE_LEN);
-            // SAFETY: places come from `next_place` and are below the table's length.
-            let (known, magazine) = unsafe { table.get_unchecked(core.place) }.get();
+            debug_assert!(core.place < size_of_val(table) && core.place.is_multiple_of(ENTRY));
+            // SAFETY: places come from `next_place`: the offset of an entry in bytes, so that the
+            // processor need not multiply.
+            let entry = unsafe { table.as_ptr().byte_add(core.place) };
+            // SAFETY: an entry of the table, which is borrowed.
+            let (known, magazine) = unsafe { &*entry }.get();
             if !std::ptr::eq(known, core) {
                 return None;
             }
@@ -44,10 +47,10 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// Returns the entry that the next pool uses; pools share entries in turn.
+/// Returns where the next pool's entry is, in bytes; pools share entries in turn.
 pub(crate) fn next_place() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed) % TABLE_LEN
+    NEXT.fetch_add(1, Ordering::Relaxed) % TABLE_LEN * ENTRY
 }
 
 /// Has forks counted from now on. Idempotent.
@@ -133,12 +136,12 @@ impl Drop for Held {
 }
 
 fn clear_table() {
-    (0..TABLE_LEN).for_each(|place| set_entry(place, NO_ENTRY));
+    (0..TABLE_LEN).for_each(|entry| set_entry(entry * ENTRY, NO_ENTRY));
 }
 
 fn set_entry(place: usize, entry: Entry) {
     // Without a destructor the table is there as long as the thread; in models it may be gone.
-    let _ = TABLE.try_with(|table| table[place].set(entry));
+    let _ = TABLE.try_with(|table| table[place / ENTRY].set(entry));
 }
 
 /// A pool and this thread's magazine of it.
@@ -159,3 +162,5 @@ crate::sync::thread_local! {
 const NO_ENTRY: Entry = (std::ptr::null(), std::ptr::null());
 static FORKS: AtomicU64 = AtomicU64::new(0);
 const TABLE_LEN: usize = 32;
+/// Bytes of an entry.
+const ENTRY: usize = size_of::<Cell<Entry>>();

@@ -14,7 +14,8 @@ use crate::block::Block;
 ///
 /// Only the written part can be read: what an earlier holder left is never seen.
 pub struct Buffer {
-    /// Also counts the bytes written, so that a buffer travels in registers as a block does.
+    /// Also counts the bytes written, so that a buffer travels in registers as a block does. The
+    /// count is never above the block's bytes: every view of a part relies on it.
     block: Block,
 }
 
@@ -127,7 +128,8 @@ impl Buffer {
     #[inline]
     fn room(&mut self) -> &mut [u8] {
         let len = self.len();
-        &mut self.block[len..]
+        // SAFETY: `set_len` keeps the length within the block.
+        unsafe { self.block.get_unchecked_mut(len..) }
     }
 
     /// `len` is at most the capacity.
@@ -145,7 +147,8 @@ impl Deref for Buffer {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.block[..self.len()]
+        // SAFETY: `set_len` keeps the length within the block.
+        unsafe { self.block.get_unchecked(..self.len()) }
     }
 }
 
@@ -153,7 +156,8 @@ impl DerefMut for Buffer {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         let len = self.len();
-        &mut self.block[..len]
+        // SAFETY: `set_len` keeps the length within the block.
+        unsafe { self.block.get_unchecked_mut(..len) }
     }
 }
 

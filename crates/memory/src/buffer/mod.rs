@@ -30,8 +30,9 @@ pub use handle::{Buffer, Full};
 pub use stats::{BufferStats, ClassStats};
 pub use view::View;
 
+use crate::block::core::Core;
 use crate::block::{
-    BlockPool, BlockPoolBuilder, BuildError, Hardening, Held, Incident, PageLock, TakeError,
+    Block, BlockPool, BlockPoolBuilder, BuildError, Hardening, Held, Incident, PageLock, TakeError,
 };
 use crate::sync::Mutex;
 
@@ -59,9 +60,9 @@ pub struct BufferPool {
 #[derive(Debug)]
 struct Shared {
     classes: Box<[Class]>,
-    /// For each 64-byte step up to the largest class, the class that holds it; empty when that
-    /// would take more than [`STEPS_MAX`] entries.
-    class_by_step: Box<[u8]>,
+    /// The pool for each capacity, by [`step_of`], up to the largest class; empty when that would
+    /// take more than [`STEPS_MAX`] entries. One load then leads from a capacity to its pool.
+    core_by_step: Box<[Arc<Core>]>,
     time_to_live: Duration,
     cleaning: Mutex<Cleaning>,
 }
@@ -84,11 +85,11 @@ impl BufferPool {
     ///
     /// [`TakeError::TooLarge`] above the largest class; otherwise as [`BlockPool::take`]. A class
     /// that is exhausted does not borrow from the next one.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn take(&self, capacity: usize) -> Result<Buffer, TakeError> {
-        let class = self.shared.class_of(capacity).ok_or(TakeError::TooLarge)?;
-        Ok(Buffer::new(class.pool.take_for(capacity, Location::caller())?))
+        let core = self.shared.core_of(capacity).ok_or(TakeError::TooLarge)?;
+        Ok(Buffer::new(Block::take_for(core, capacity, Location::caller())?))
     }
 
     /// Tells the pool the time, for the age of held buffers; [`clean`](Self::clean) does so too.
@@ -122,18 +123,18 @@ impl BufferPool {
 }
 
 impl Shared {
-    #[inline]
-    fn class_of(&self, capacity: usize) -> Option<&Class> {
-        // Rounded up; what overflows is above every class.
-        match self.class_by_step.get(capacity.checked_add(STEP_BYTES - 1)? / STEP_BYTES) {
-            Some(&class) => self.classes.get(usize::from(class)),
-            None => self.search_class(capacity),
+    #[inline(always)]
+    fn core_of(&self, capacity: usize) -> Option<&Arc<Core>> {
+        match self.core_by_step.get(step_of(capacity)) {
+            Some(core) => Some(core),
+            None => self.search_core(capacity),
         }
     }
 
     #[cold]
-    fn search_class(&self, capacity: usize) -> Option<&Class> {
-        self.classes.iter().find(|class| class.bytes >= capacity)
+    fn search_core(&self, capacity: usize) -> Option<&Arc<Core>> {
+        let class = self.classes.iter().find(|class| class.bytes >= capacity)?;
+        Some(class.pool.shared_core())
     }
 }
 
@@ -238,7 +239,7 @@ impl BufferPoolBuilder {
         let classes = self.classes.iter().map(pool).collect::<Result<Box<[_]>, BuildError>>()?;
         Ok(BufferPool {
             shared: Arc::new(Shared {
-                class_by_step: steps(&self.classes),
+                core_by_step: steps(&classes),
                 cleaning: Mutex::new(Cleaning::new(classes.len())),
                 classes,
                 time_to_live: self.time_to_live,
@@ -247,20 +248,28 @@ impl BufferPoolBuilder {
     }
 }
 
-/// Returns the class for each step; empty unless all classes end on steps and the table is small.
-fn steps(classes: &[usize]) -> Box<[u8]> {
-    let largest = classes.last().copied().unwrap_or(0);
-    let fits = classes.iter().all(|bytes| bytes.is_multiple_of(STEP_BYTES));
+/// Returns where `core_by_step` has the pool for `capacity`; 0 bytes are beyond its end, and so
+/// go by the search.
+#[inline(always)]
+fn step_of(capacity: usize) -> usize {
+    capacity.wrapping_sub(1) / STEP_BYTES
+}
+
+/// Returns the pool for each step; empty unless all classes end on steps and the table is small.
+fn steps(classes: &[Class]) -> Box<[Arc<Core>]> {
+    let largest = classes.last().map_or(0, |class| class.bytes);
+    let fits = classes.iter().all(|class| class.bytes.is_multiple_of(STEP_BYTES));
     if !fits || largest / STEP_BYTES > STEPS_MAX {
         return Box::default();
     }
-    let class = |step| classes.partition_point(|&bytes| bytes < step * STEP_BYTES);
-    (0..=largest / STEP_BYTES)
-        .map(|step| u8::try_from(class(step)).expect("at most 255 classes"))
+    // The largest capacity of a step decides.
+    let class = |end| classes.partition_point(|class| class.bytes < end);
+    (1..=largest / STEP_BYTES)
+        .map(|step| Arc::clone(classes[class(step * STEP_BYTES)].pool.shared_core()))
         .collect()
 }
 
 const STEP_BYTES: usize = 64;
-const STEPS_MAX: usize = 1 << 14;
+const STEPS_MAX: usize = 1 << 12;
 const CLASSES_MAX: usize = 255;
 const BLOCKS_MAX: usize = (1 << 24) - 2;

@@ -46,7 +46,7 @@ use crate::sync::{Mutex, MutexGuard, Padded};
 #[repr(C)]
 pub(crate) struct Core {
     // Read by every operation, written almost never.
-    /// Index of this pool's entry in each thread's table.
+    /// Where this pool's entry is in each thread's table, in bytes.
     pub(crate) place: usize,
     base: NonNull<u8>,
     pub(crate) slots: Slots,
