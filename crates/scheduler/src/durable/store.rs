@@ -22,7 +22,7 @@ pub trait JobStore: Send + Sync + fmt::Debug {
     fn submit(&self, jobs: Vec<JobSpec>) -> Answer<'_, Vec<Submitted>>;
 
     /// Begins up to [`Claims::count`] jobs, the most urgent first. What is overdue for
-    /// [`AGING`] comes first in one of [`AGING_SHARE`](crate::core::AGING_SHARE) claims.
+    /// `AGING` comes first in one of [`AGING_SHARE`](crate::core::AGING_SHARE) claims.
     fn claim(&self, claims: Claims) -> Answer<'_, Vec<Claim>>;
 
     /// Holds on to a lease for its whole length from now.
@@ -119,7 +119,7 @@ pub struct Filter {
     pub state: Option<State>,
     /// Only of this priority.
     pub priority: Option<Priority>,
-    /// At most so many, 1 to [`LIST_MAX`].
+    /// At most so many, 1 to 1,000.
     pub limit: usize,
     /// The cursor of the page before.
     pub after: Option<String>,
