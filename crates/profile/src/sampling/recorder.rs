@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::processes::{End, Processes, Unwound, threads_of};
 use super::profile::Losses;
@@ -29,6 +29,7 @@ use crate::perf::descriptor::{Descriptor, Scope};
 use crate::perf::record::Record;
 use crate::perf::registers;
 use crate::perf::ring::Ring;
+use crate::watch::open_pidfd;
 
 /// Everything that was seen, before symbols are looked up.
 pub(crate) struct Recorded {
@@ -351,15 +352,6 @@ fn spawn(mut command: Command) -> Result<Child, Error> {
     command.spawn().map_err(|source| {
         let program = command.get_program().to_string_lossy().into_owned();
         Kind::Command { program, source }.into()
-    })
-}
-
-fn open_pidfd(pid: u32) -> Result<OwnedFd, Error> {
-    let gone = || Error::from(Kind::NoProcess { pid });
-    let id = Pid::from_raw(pid.cast_signed()).ok_or_else(gone)?;
-    pidfd_open(id, PidfdFlags::empty()).map_err(|error| match error {
-        rustix::io::Errno::SRCH => gone(),
-        error => Error::io(format!("process {pid} cannot be watched"), error.into()),
     })
 }
 
