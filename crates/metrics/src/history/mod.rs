@@ -53,6 +53,8 @@ pub struct History {
     series: Vec<Track>,
     by_key: HashMap<Key, usize>,
     by_name: HashMap<String, usize>,
+    /// Places in `series` that nobody has; their names are empty.
+    free: Vec<usize>,
     left_out: u64,
 }
 
@@ -92,12 +94,15 @@ impl History {
             series: Vec::new(),
             by_key: HashMap::new(),
             by_name: HashMap::new(),
+            free: Vec::new(),
             left_out: 0,
         }
     }
 
     /// Takes every number of `registry` at the moment `now`, which is `at` on the wall clock.
-    /// Called once a second; a time before the last one counts as the last one.
+    /// Called once a second; a time shortly before the last one counts as the last one. When the
+    /// wall clock has gone back by more than a minute, what is later than `at` is dropped: the
+    /// clock was wrong then, and would hide all that comes until it is that late again.
     pub fn sample(&mut self, registry: &Registry, now: Instant, at: SystemTime) {
         let at_ms = self.monotonic(millis(at));
         self.series.iter_mut().for_each(|track| track.last = None);
@@ -173,8 +178,27 @@ impl History {
         carried.collect()
     }
 
-    fn monotonic(&self, at_ms: u64) -> u64 {
-        at_ms.max(self.rings[0].times.back().copied().unwrap_or(0))
+    /// Returns `at_ms`, or the newest place where that is a little later; drops places that are
+    /// much later.
+    fn monotonic(&mut self, at_ms: u64) -> u64 {
+        let newest = self.rings[0].times.back().copied().unwrap_or(0);
+        let coarse_ms = STEPS[2].as_millis() as u64;
+        if newest <= at_ms.saturating_add(coarse_ms) {
+            return at_ms.max(newest);
+        }
+        for (index, ring) in self.rings.iter_mut().enumerate() {
+            let kept = ring.times.partition_point(|time| *time <= at_ms);
+            let dropped = ring.times.len() - kept;
+            ring.times.truncate(kept);
+            for track in &mut self.series {
+                let values = &mut track.values[index];
+                values.truncate(values.len().saturating_sub(dropped));
+            }
+        }
+        for track in &mut self.series {
+            track.seen_ms = track.seen_ms.min(at_ms);
+        }
+        at_ms
     }
 
     /// Gives every ring whose step is over the newest values.
@@ -225,9 +249,11 @@ impl History {
     fn forget_gone(&mut self, at_ms: u64) {
         let span_ms = self.rings[2].step.as_millis() as u64 * self.rings[2].places as u64;
         let mut is_any = self.by_key.len() > 2 * self.by_name.len() + TRACKS_SPARE;
-        for track in self.series.iter_mut().filter(|track| !track.name.is_empty()) {
+        let named = self.series.iter_mut().enumerate().filter(|(_, track)| !track.name.is_empty());
+        for (index, track) in named {
             if track.last.is_none() && track.seen_ms + span_ms < at_ms {
                 self.by_name.remove(&track.name);
+                self.free.push(index);
                 track.name = String::new();
                 track.values = Default::default();
                 is_any = true;
@@ -252,15 +278,12 @@ impl History {
         let values = [0, 1, 2].map(|ring: usize| VecDeque::with_capacity(self.rings[ring].places));
         let track =
             Track { name: name.clone(), created_ms, is_counter, last: None, seen_ms: 0, values };
-        let index = match self.series.iter().position(|track| track.name.is_empty()) {
-            Some(index) if self.by_name.len() < self.series.len() => {
-                self.series[index] = track;
-                index
-            }
-            _ => {
-                self.series.push(track);
-                self.series.len() - 1
-            }
+        let index = if let Some(index) = self.free.pop() {
+            self.series[index] = track;
+            index
+        } else {
+            self.series.push(track);
+            self.series.len() - 1
         };
         self.by_name.insert(name, index);
         Some(index)
