@@ -73,6 +73,9 @@ struct Track {
     name: String,
     created_ms: u64,
     is_counter: bool,
+    /// A counter of an earlier run that this one has not asked for: it stands at its value, so that
+    /// the next run can go on from it.
+    is_unclaimed: bool,
     /// The newest value, `None` while the series is not there.
     last: Option<Value>,
     seen_ms: u64,
@@ -105,7 +108,9 @@ impl History {
     /// clock was wrong then, and would hide all that comes until it is that late again.
     pub fn sample(&mut self, registry: &Registry, now: Instant, at: SystemTime) {
         let at_ms = self.monotonic(millis(at));
-        self.series.iter_mut().for_each(|track| track.last = None);
+        for track in self.series.iter_mut().filter(|track| !track.is_unclaimed) {
+            track.last = None;
+        }
         registry.each_sample(now, |sample| {
             let index = match self.by_key.get(&sample.key()) {
                 Some(&index) => Some(index),
@@ -120,6 +125,7 @@ impl History {
             if let Some(track) = index.and_then(|index| self.series.get_mut(index)) {
                 track.last = Some(sample.value());
                 track.seen_ms = at_ms;
+                track.is_unclaimed = false;
             }
         });
         self.tick(at_ms);
@@ -165,7 +171,8 @@ impl History {
         [self.rings[0].places, self.rings[1].places, self.rings[2].places]
     }
 
-    /// Returns the last value of every counter, for [`Registry::carry`].
+    /// Returns the last value of every counter, for [`Registry::carry`]; also of those that earlier
+    /// runs had and this one has not asked for, until the longest ring is over.
     pub fn counters(&self) -> Vec<(String, Carried)> {
         let counters = self.series.iter().filter(|track| track.is_counter);
         let carried = counters.filter_map(|track| match track.last {
@@ -234,12 +241,16 @@ impl History {
                 }
                 // What did not change was there all the same.
                 let there = self.series.iter_mut().filter(|track| track.last.is_some());
-                there.for_each(|track| track.seen_ms = at_ms);
+                for track in there {
+                    track.seen_ms = at_ms;
+                    track.is_unclaimed = track.is_counter;
+                }
                 self.tick(at_ms);
             }
             Record::Gone { numbers, .. } => {
                 for index in numbers.iter().filter_map(|number| names.remove(number)) {
                     self.series[index].last = None;
+                    self.series[index].is_unclaimed = false;
                 }
             }
         }
@@ -251,10 +262,12 @@ impl History {
         let mut is_any = self.by_key.len() > 2 * self.by_name.len() + TRACKS_SPARE;
         let named = self.series.iter_mut().enumerate().filter(|(_, track)| !track.name.is_empty());
         for (index, track) in named {
-            if track.last.is_none() && track.seen_ms + span_ms < at_ms {
+            let is_gone = track.last.is_none() || track.is_unclaimed;
+            if is_gone && track.seen_ms + span_ms < at_ms {
                 self.by_name.remove(&track.name);
                 self.free.push(index);
                 track.name = String::new();
+                (track.last, track.is_unclaimed) = (None, false);
                 track.values = Default::default();
                 is_any = true;
             }
@@ -276,8 +289,15 @@ impl History {
             return None;
         }
         let values = [0, 1, 2].map(|ring: usize| VecDeque::with_capacity(self.rings[ring].places));
-        let track =
-            Track { name: name.clone(), created_ms, is_counter, last: None, seen_ms: 0, values };
+        let track = Track {
+            name: name.clone(),
+            created_ms,
+            is_counter,
+            is_unclaimed: false,
+            last: None,
+            seen_ms: 0,
+            values,
+        };
         let index = if let Some(index) = self.free.pop() {
             self.series[index] = track;
             index
