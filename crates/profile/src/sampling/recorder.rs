@@ -61,7 +61,8 @@ pub(crate) struct Recorder {
     pid: u32,
     pidfd: OwnedFd,
     started: Instant,
-    waiting: Vec<(u64, Record)>,
+    /// By time, each with the bytes that it took in its ring.
+    waiting: Vec<(u64, usize, Record)>,
     waiting_bytes: usize,
     recorded: Recorded,
 }
@@ -176,23 +177,21 @@ impl Recorder {
         let (waiting, bytes) = (&mut self.waiting, &mut self.waiting_bytes);
         for (_, ring, _) in &mut self.rings {
             ring.drain(|record| {
-                if let Some(read) = Record::read(record) {
+                if let Some((time_ns, read)) = Record::read(record) {
                     *bytes += record.len();
-                    waiting.push(read);
+                    waiting.push((time_ns, record.len(), read));
                 }
             });
         }
-        waiting.sort_by_key(|(time_ns, _)| *time_ns);
+        waiting.sort_by_key(|(time_ns, ..)| *time_ns);
         let count = if self.waiting_bytes > WAITING_BYTES_MAX {
             waiting.len()
         } else {
-            waiting.partition_point(|(time_ns, _)| *time_ns <= until_ns)
+            waiting.partition_point(|(time_ns, ..)| *time_ns <= until_ns)
         };
         let due: Vec<_> = waiting.drain(..count).collect();
-        if waiting.is_empty() {
-            self.waiting_bytes = 0;
-        }
-        for (_, record) in due {
+        for (_, bytes, record) in due {
+            self.waiting_bytes -= bytes;
             self.apply(&record);
         }
     }
