@@ -178,9 +178,8 @@ impl Image {
         mapping.start.wrapping_sub(stated)
     }
 
-    /// Returns the rules by which frames of this mapping unwind.
-    pub(crate) fn module(&self, mapping: &Mapping, bias: u64) -> Module<Section> {
-        let range = mapping.start..mapping.start.saturating_add(mapping.bytes);
+    /// Returns the rules by which frames in this range of a mapping unwind.
+    pub(crate) fn module(&self, range: Range<u64>, bias: u64) -> Module<Section> {
         Module::new(self.name.clone(), range, bias, self.sections.clone())
     }
 }
