@@ -46,9 +46,11 @@ impl Buckets {
     /// Makes log-linear buckets from `min` to `max` with each octave cut into 16 equal parts: a
     /// quantile is at most 3.125 % off. The range is widened to powers of two.
     pub fn log_linear(min: f64, max: f64) -> Self {
-        let exponent = |value: f64| if value.is_finite() { value.log2() } else { f64::NAN };
-        // NaN becomes 0 and what is too wide is found by `check`.
-        let (lowest, highest) = (exponent(min).floor() as i32, exponent(max).ceil() as i32);
+        if !(min > 0.0 && min < max && max.is_finite()) {
+            // No octave at all, which `check` refuses.
+            return Self(Layout::LogLinear { lowest: 0, highest: 0, parts_log2: PARTS_LOG2 });
+        }
+        let (lowest, highest) = (min.log2().floor() as i32, max.log2().ceil() as i32);
         Self(Layout::LogLinear { lowest, highest, parts_log2: PARTS_LOG2 })
     }
 
@@ -135,7 +137,9 @@ impl Layout {
             Self::LogLinear { lowest, highest, parts_log2 } => {
                 // The bits of an f64 above the mantissa's lower part count the parts of octaves;
                 // one less in the last place closes the bucket above.
-                let parts = (value.to_bits().saturating_sub(1) >> (52 - parts_log2)) as i64;
+                // A negative zero counts as zero.
+                let bits = value.abs().to_bits().saturating_sub(1);
+                let parts = (bits >> (52 - parts_log2)) as i64;
                 let before = i64::from(lowest + 1023) << parts_log2;
                 let last = i64::from((highest - lowest) << parts_log2) + 1;
                 (parts - before + 1).clamp(0, last) as usize
@@ -268,6 +272,7 @@ mod tests {
                 assert_eq!(layout.index(bound.next_up()), index + 1, "{bound}");
             }
             assert_eq!((layout.index(0.0), layout.index(f64::MAX)), (0, layout.len() - 1));
+            assert_eq!(layout.index(-0.0), 0);
         }
     }
 
@@ -276,7 +281,8 @@ mod tests {
         let layout = Buckets::seconds().into_layout();
         assert_eq!((layout.upper(0), layout.len()), ((-20).exp2_f64(), 27 * 16 + 2));
         assert_eq!(layout.upper(layout.len() - 2), 128.0);
-        for (min, max) in [(0.0, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (2.0, 1.0), (1.0, f64::MAX)] {
+        let outside = [(0.0, 8.0), (-5.0, 8.0), (f64::NAN, 8.0), (1.0, f64::NAN), (1.0, f64::MAX)];
+        for (min, max) in outside.into_iter().chain([(2.0, 1.0), (1.0, f64::INFINITY)]) {
             assert!(Buckets::log_linear(min, max).into_layout().check("a").is_err(), "{min} {max}");
         }
     }

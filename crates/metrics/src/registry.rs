@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::cells::Arena;
@@ -269,7 +269,7 @@ impl Registry {
     /// A counter is called as it is rendered: `name{label="value",..}`, labels in order. Those that
     /// exist already are left as they are; each value is used once.
     pub fn carry(&self, counters: impl IntoIterator<Item = (String, Carried)>) {
-        self.0.carried.lock().expect(NO_PANIC).extend(counters);
+        self.0.carried.lock().unwrap_or_else(PoisonError::into_inner).extend(counters);
     }
 
     /// Returns how often a series was asked for past the most that its family may have.
@@ -315,7 +315,7 @@ impl Registry {
     }
 
     pub(crate) fn families(&self) -> MutexGuard<'_, Families> {
-        self.0.families.lock().expect(NO_PANIC)
+        self.0.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn new_histogram(&self, layout: Layout) -> Histogram {
@@ -372,7 +372,7 @@ impl Registry {
         if want.kind != FamilyKind::Counter {
             return None;
         }
-        let mut carried = self.0.carried.lock().expect(NO_PANIC);
+        let mut carried = self.0.carried.lock().unwrap_or_else(PoisonError::into_inner);
         if carried.is_empty() { None } else { carried.remove(&series_name(want.name, labels)) }
     }
 }
@@ -413,4 +413,3 @@ fn label_values(labels: &[(&str, &str)]) -> Vec<String> {
 const QUANTILES_MAX: usize = 16;
 const OVERFLOW: &str = "overflow";
 const SAME_KIND: &str = "a family's instruments are of the family's kind";
-const NO_PANIC: &str = "no code panics while it holds the lock";

@@ -101,7 +101,8 @@ impl Value {
 }
 
 impl Registry {
-    /// Visits every number in the order of names and label values. It holds the registry's lock.
+    /// Visits every number in the order of names and label values. It holds the registry's lock, so
+    /// a visitor must not call the registry: it would wait for itself for ever.
     pub fn each_sample(&self, now: Instant, mut visit: impl FnMut(Sample<'_>)) {
         for (name, family) in self.families().iter() {
             for series in family.series.values() {

@@ -89,6 +89,54 @@ fn memory_is_bounded_the_oldest_is_thinned_first() {
     assert!(seconds(&history, "g{n=\"0\"}").len() >= 16, "who was there first is still there");
 }
 
+#[test]
+fn a_clock_that_was_ahead_does_not_freeze_what_comes() {
+    let (registry, counter) = registry();
+    let mut history = History::new(HistoryOptions::default());
+    for second in [0, 1, 86_400, 86_401, 100, 101] {
+        counter.inc();
+        history.sample(&registry, now(), at(second));
+    }
+    assert_eq!(seconds(&history, SERIES), [(0, 1.0), (1, 2.0), (100, 5.0), (101, 6.0)]);
+    // A small step back is no reason to drop anything.
+    history.sample(&registry, now(), at(60));
+    history.sample(&registry, now(), at(102));
+    assert_eq!(seconds(&history, SERIES).last(), Some(&(102, 6.0)));
+    assert_eq!(seconds(&history, SERIES).len(), 5);
+}
+
+#[test]
+fn a_clock_that_was_ahead_in_an_earlier_run_does_not_freeze_this_one() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("metrics.history");
+    let (registry, counter) = registry();
+    for second in [1, 86_400, 100, 110] {
+        let (mut history, mut file, recovered) = reopen(&path);
+        assert_eq!(recovered.damaged_bytes, 0);
+        counter.inc();
+        history.sample(&registry, now(), at(second));
+        file.flush(&history, at(second)).expect("there is room");
+    }
+    let (history, _, recovered) = reopen(&path);
+    assert_eq!(recovered.flushes, 4);
+    assert_eq!(seconds(&history, SERIES), [(1, 1.0), (100, 3.0), (110, 4.0)]);
+}
+
+#[test]
+fn many_new_series_at_once_are_taken_quickly() {
+    let registry = Registry::new(Options { series_max: 40_000, ..Options::default() });
+    for n in 0..40_000 {
+        registry.gauge("g", "G.", &[("n", &n.to_string())]).expect("room").set(1);
+    }
+    let options = HistoryOptions { places: [16; 3], bytes_max: 64 << 20 };
+    let mut history = History::new(options);
+    let start = now();
+    history.sample(&registry, now(), at(0));
+    // A search through all for each takes 10 s and more in a debug build.
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    assert_eq!(history.names().count(), 40_000);
+}
+
 /// A folder with a file of 30 flushes, ten seconds apart.
 fn written(bytes_max: u64) -> (TempDir, PathBuf) {
     let folder = TempDir::new().expect("a folder");
@@ -140,6 +188,60 @@ fn a_history_goes_on_after_a_restart_and_so_do_counters() {
 }
 
 #[test]
+fn a_counter_that_one_run_does_not_ask_for_goes_on_in_the_next() {
+    let (_folder, path) = written(1 << 20);
+    let other = Registry::default();
+    for second in [400, 410, 420] {
+        let (mut history, mut file, _) = reopen(&path);
+        other.carry(history.counters());
+        history.sample(&other, now(), at(second));
+        file.flush(&history, at(second)).expect("there is room");
+    }
+    let (mut history, mut file, _) = reopen(&path);
+    let registry = Registry::default();
+    registry.carry(history.counters());
+    let counter = registry.counter("a_total", "A.", &[("x", "1")]).expect("fits");
+    assert_eq!(counter.value(), 30);
+    // Once it was asked for, it goes with its registration.
+    history.sample(&registry, now(), at(500));
+    registry.remove("a_total", &[("x", "1")]);
+    history.sample(&registry, now(), at(510));
+    file.flush(&history, at(510)).expect("there is room");
+    assert!(reopen(&path).0.counters().is_empty());
+}
+
+#[test]
+fn a_counter_that_nobody_asks_for_is_forgotten_in_the_end() {
+    let (_folder, path) = written(1 << 20);
+    let (mut history, _, _) = reopen(&path);
+    let registry = Registry::default();
+    history.sample(&registry, now(), at(400));
+    assert_eq!(history.counters().len(), 1);
+    history.sample(&registry, now(), at(400 + 13 * 3600));
+    assert_eq!((history.counters().len(), history.names().count()), (0, 0));
+}
+
+#[test]
+fn a_rotation_that_failed_half_way_is_made_up_for() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("metrics.history");
+    let (registry, counter) = registry();
+    let mut history = History::new(HistoryOptions::default());
+    let (mut file, _) = HistoryFile::open(&path, 0, &mut history).expect("a new file");
+    for n in 1..=3_000 {
+        counter.inc();
+        history.sample(&registry, now(), at(10 * n));
+        file.flush(&history, at(10 * n)).expect("there is room");
+        if n == 100 {
+            // As when the second of its two renames failed.
+            fs::rename(&path, folder.path().join("metrics.history.1")).expect("it is there");
+        }
+    }
+    let (history, _, _) = reopen(&path);
+    assert_eq!(seconds(&history, SERIES).last(), Some(&(30_000, 3_000.0)));
+}
+
+#[test]
 fn a_cut_file_keeps_all_but_the_cut_flush() {
     let (_folder, path) = written(1 << 20);
     let whole = fs::read(&path).expect("the file");
@@ -182,6 +284,11 @@ fn a_file_of_another_version_or_of_somebody_else_is_left_alone() {
         assert!(error.is_foreign() && error.to_string().contains(says), "{error}");
         assert_eq!(fs::read(&path).expect("still there"), bytes);
     }
+    fs::remove_file(&path).expect("it is there");
+    let made = Command::new("mkfifo").arg(&path).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let pipe = HistoryFile::open(&path, 0, &mut History::new(HistoryOptions::default()));
+    assert!(pipe.expect_err("a pipe, for which nobody waits").is_foreign());
     let full =
         HistoryFile::open(Path::new("/dev/full"), 0, &mut History::new(HistoryOptions::default()));
     assert!(full.expect_err("a device").is_foreign());

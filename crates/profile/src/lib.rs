@@ -27,5 +27,7 @@ pub mod ftrace;
 mod perf;
 pub mod sampling;
 pub mod spans;
+mod watch;
 
 pub use error::Error;
+pub use watch::{Terminator, Watched};

@@ -32,6 +32,8 @@ pub struct FacadeRecorder {
     refused: Counter,
     /// Help by the facade's name, for families that come later; bounded by [`HELPS_MAX`].
     helps: Mutex<HashMap<String, String>>,
+    /// Held while a counter is raised to a value.
+    absolutes: Arc<Mutex<()>>,
 }
 
 impl FacadeRecorder {
@@ -46,7 +48,12 @@ impl FacadeRecorder {
             "Metrics of other crates that did not fit.",
             &[],
         )?;
-        Ok(Self { registry: registry.clone(), refused, helps: Mutex::default() })
+        Ok(Self {
+            registry: registry.clone(),
+            refused,
+            helps: Mutex::default(),
+            absolutes: Arc::default(),
+        })
     }
 
     fn describe(&self, name: &KeyName, help: &SharedString) {
@@ -91,7 +98,10 @@ impl Recorder for FacadeRecorder {
             self.registry.counter(name, help, labels)
         };
         match self.register(key, "_total", register) {
-            Some(counter) => metrics::Counter::from_arc(Arc::new(counter)),
+            Some(counter) => {
+                let absolutes = Arc::clone(&self.absolutes);
+                metrics::Counter::from_arc(Arc::new(FacadeCounter { counter, absolutes }))
+            }
             None => metrics::Counter::noop(),
         }
     }
@@ -119,13 +129,21 @@ impl Recorder for FacadeRecorder {
     }
 }
 
-impl CounterFn for Counter {
+/// A counter that can also be raised to a value.
+struct FacadeCounter {
+    counter: Counter,
+    absolutes: Arc<Mutex<()>>,
+}
+
+impl CounterFn for FacadeCounter {
     fn increment(&self, value: u64) {
-        self.add(value);
+        self.counter.add(value);
     }
 
     fn absolute(&self, value: u64) {
-        self.add(value.saturating_sub(self.value()));
+        // One at a time, so that two do not both add what is missing.
+        let _one = self.absolutes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.counter.add(value.saturating_sub(self.counter.value()));
     }
 }
 

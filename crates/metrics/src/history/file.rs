@@ -135,11 +135,12 @@ impl HistoryFile {
             let mut file = options.open(&new_path)?;
             file.write_all(&bytes)?;
             file.sync_all()?;
-            fs::rename(&self.path, older_path(&self.path))?;
-            fs::rename(&new_path, &self.path)?;
-            if let Some(folder) = self.path.parent() {
-                File::open(folder)?.sync_all()?;
+            match fs::rename(&self.path, older_path(&self.path)) {
+                // An earlier rotation came this far: it is the older one already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
             }
+            fs::rename(&new_path, &self.path)?;
             Ok(file)
         };
         match replace() {
@@ -147,13 +148,16 @@ impl HistoryFile {
                 self.file = file;
                 self.length = bytes.len() as u64;
                 (self.written, self.next_number) = (all.written, all.next_number);
-                Ok(())
             }
             Err(error) => {
                 let _ = fs::remove_file(&new_path);
-                Err(HistoryError::io("rotate", &self.path, error))
+                return Err(HistoryError::io("rotate", &self.path, error));
             }
         }
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| HistoryError::io("sync the folder of", &self.path, error))
     }
 }
 
@@ -243,13 +247,14 @@ fn restore(scan: &Scan, history: &mut History) -> (HashMap<String, (u64, Value)>
 /// right after its making leaves.
 fn read(path: &Path) -> Result<Option<Scan>, HistoryError> {
     let error = |error| HistoryError::io("read", path, error);
-    let file = match File::open(path) {
+    // Before it is opened, which for a pipe waits until somebody writes.
+    match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(error)?,
-    };
-    if !file.metadata().map_err(error)?.is_file() {
-        return Err(HistoryError(Kind::Foreign { path: path.to_owned() }));
+        Err(source) => return Err(error(source)),
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(HistoryError(Kind::Foreign { path: path.to_owned() })),
     }
+    let file = File::open(path).map_err(error)?;
     let mut bytes = Vec::new();
     file.take(BYTES_MAX).read_to_end(&mut bytes).map_err(error)?;
     if bytes.len() < head().len() && head().starts_with(&bytes) {

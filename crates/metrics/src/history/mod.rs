@@ -53,6 +53,8 @@ pub struct History {
     series: Vec<Track>,
     by_key: HashMap<Key, usize>,
     by_name: HashMap<String, usize>,
+    /// Places in `series` that nobody has; their names are empty.
+    free: Vec<usize>,
     left_out: u64,
 }
 
@@ -71,6 +73,9 @@ struct Track {
     name: String,
     created_ms: u64,
     is_counter: bool,
+    /// A counter of an earlier run that this one has not asked for: it stands at its value, so that
+    /// the next run can go on from it.
+    is_unclaimed: bool,
     /// The newest value, `None` while the series is not there.
     last: Option<Value>,
     seen_ms: u64,
@@ -92,15 +97,20 @@ impl History {
             series: Vec::new(),
             by_key: HashMap::new(),
             by_name: HashMap::new(),
+            free: Vec::new(),
             left_out: 0,
         }
     }
 
     /// Takes every number of `registry` at the moment `now`, which is `at` on the wall clock.
-    /// Called once a second; a time before the last one counts as the last one.
+    /// Called once a second; a time shortly before the last one counts as the last one. When the
+    /// wall clock has gone back by more than a minute, what is later than `at` is dropped: the
+    /// clock was wrong then, and would hide all that comes until it is that late again.
     pub fn sample(&mut self, registry: &Registry, now: Instant, at: SystemTime) {
         let at_ms = self.monotonic(millis(at));
-        self.series.iter_mut().for_each(|track| track.last = None);
+        for track in self.series.iter_mut().filter(|track| !track.is_unclaimed) {
+            track.last = None;
+        }
         registry.each_sample(now, |sample| {
             let index = match self.by_key.get(&sample.key()) {
                 Some(&index) => Some(index),
@@ -115,6 +125,7 @@ impl History {
             if let Some(track) = index.and_then(|index| self.series.get_mut(index)) {
                 track.last = Some(sample.value());
                 track.seen_ms = at_ms;
+                track.is_unclaimed = false;
             }
         });
         self.tick(at_ms);
@@ -160,7 +171,8 @@ impl History {
         [self.rings[0].places, self.rings[1].places, self.rings[2].places]
     }
 
-    /// Returns the last value of every counter, for [`Registry::carry`].
+    /// Returns the last value of every counter, for [`Registry::carry`]; also of those that earlier
+    /// runs had and this one has not asked for, until the longest ring is over.
     pub fn counters(&self) -> Vec<(String, Carried)> {
         let counters = self.series.iter().filter(|track| track.is_counter);
         let carried = counters.filter_map(|track| match track.last {
@@ -173,8 +185,27 @@ impl History {
         carried.collect()
     }
 
-    fn monotonic(&self, at_ms: u64) -> u64 {
-        at_ms.max(self.rings[0].times.back().copied().unwrap_or(0))
+    /// Returns `at_ms`, or the newest place where that is a little later; drops places that are
+    /// much later.
+    fn monotonic(&mut self, at_ms: u64) -> u64 {
+        let newest = self.rings[0].times.back().copied().unwrap_or(0);
+        let coarse_ms = STEPS[2].as_millis() as u64;
+        if newest <= at_ms.saturating_add(coarse_ms) {
+            return at_ms.max(newest);
+        }
+        for (index, ring) in self.rings.iter_mut().enumerate() {
+            let kept = ring.times.partition_point(|time| *time <= at_ms);
+            let dropped = ring.times.len() - kept;
+            ring.times.truncate(kept);
+            for track in &mut self.series {
+                let values = &mut track.values[index];
+                values.truncate(values.len().saturating_sub(dropped));
+            }
+        }
+        for track in &mut self.series {
+            track.seen_ms = track.seen_ms.min(at_ms);
+        }
+        at_ms
     }
 
     /// Gives every ring whose step is over the newest values.
@@ -210,12 +241,16 @@ impl History {
                 }
                 // What did not change was there all the same.
                 let there = self.series.iter_mut().filter(|track| track.last.is_some());
-                there.for_each(|track| track.seen_ms = at_ms);
+                for track in there {
+                    track.seen_ms = at_ms;
+                    track.is_unclaimed = track.is_counter;
+                }
                 self.tick(at_ms);
             }
             Record::Gone { numbers, .. } => {
                 for index in numbers.iter().filter_map(|number| names.remove(number)) {
                     self.series[index].last = None;
+                    self.series[index].is_unclaimed = false;
                 }
             }
         }
@@ -225,10 +260,14 @@ impl History {
     fn forget_gone(&mut self, at_ms: u64) {
         let span_ms = self.rings[2].step.as_millis() as u64 * self.rings[2].places as u64;
         let mut is_any = self.by_key.len() > 2 * self.by_name.len() + TRACKS_SPARE;
-        for track in self.series.iter_mut().filter(|track| !track.name.is_empty()) {
-            if track.last.is_none() && track.seen_ms + span_ms < at_ms {
+        let named = self.series.iter_mut().enumerate().filter(|(_, track)| !track.name.is_empty());
+        for (index, track) in named {
+            let is_gone = track.last.is_none() || track.is_unclaimed;
+            if is_gone && track.seen_ms + span_ms < at_ms {
                 self.by_name.remove(&track.name);
+                self.free.push(index);
                 track.name = String::new();
+                (track.last, track.is_unclaimed) = (None, false);
                 track.values = Default::default();
                 is_any = true;
             }
@@ -250,17 +289,21 @@ impl History {
             return None;
         }
         let values = [0, 1, 2].map(|ring: usize| VecDeque::with_capacity(self.rings[ring].places));
-        let track =
-            Track { name: name.clone(), created_ms, is_counter, last: None, seen_ms: 0, values };
-        let index = match self.series.iter().position(|track| track.name.is_empty()) {
-            Some(index) if self.by_name.len() < self.series.len() => {
-                self.series[index] = track;
-                index
-            }
-            _ => {
-                self.series.push(track);
-                self.series.len() - 1
-            }
+        let track = Track {
+            name: name.clone(),
+            created_ms,
+            is_counter,
+            is_unclaimed: false,
+            last: None,
+            seen_ms: 0,
+            values,
+        };
+        let index = if let Some(index) = self.free.pop() {
+            self.series[index] = track;
+            index
+        } else {
+            self.series.push(track);
+            self.series.len() - 1
         };
         self.by_name.insert(name, index);
         Some(index)

@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::usage::Usage;
 use super::{Builder, Reading, Target};
@@ -19,6 +19,7 @@ use crate::Error;
 use crate::clock;
 use crate::error::Kind;
 use crate::perf::attributes::flag;
+use crate::watch::Terminator;
 
 /// A command that runs and is counted. Dropping it leaves it running.
 #[derive(Debug)]
@@ -108,8 +109,7 @@ impl Running {
     ///
     /// When there is no room for another open file.
     pub fn terminator(&self) -> Result<Terminator, Error> {
-        let copy = self.pidfd.try_clone();
-        Ok(Terminator(copy.map_err(|error| Error::io("a descriptor cannot be copied", error))?))
+        Terminator::of(&self.pidfd)
     }
 
     /// Waits for its end.
@@ -120,18 +120,6 @@ impl Running {
     pub fn wait(self) -> Result<CommandCounts, Error> {
         let lost = Kind::Thread { what: "the counter" };
         self.thread.join().unwrap_or_else(|_| Err(lost.into()))
-    }
-}
-
-/// Asks a command to end.
-#[derive(Debug)]
-pub struct Terminator(OwnedFd);
-
-impl Terminator {
-    /// Sends SIGTERM; one that has ended already is left alone.
-    pub fn terminate(&self) {
-        // The only thing that can fail is that it has ended.
-        let _ = pidfd_send_signal(&self.0, Signal::TERM);
     }
 }
 

@@ -23,7 +23,7 @@ mod usage;
 
 use serde::Serialize;
 
-pub use command::{CommandCounts, Running, Terminator};
+pub use command::{CommandCounts, Running};
 pub use event::Event;
 use group::{Slot, ThreadGroups};
 pub use reason::Reason;

@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::{Losses, Record, Stream, Tracefs, Tracer};
-use crate::Error;
+use super::{BUFFER_KIB, Losses, Record, Stream, Tracefs, Tracer};
+use crate::clock;
 use crate::error::Kind;
+use crate::{Error, Terminator};
 
 /// What to trace.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +36,9 @@ pub struct Trace {
     ended: Receiver<std::io::Result<ExitStatus>>,
     thread: Option<JoinHandle<()>>,
     status: Option<ExitStatus>,
-    is_drained: bool,
+    look_at: Instant,
+    /// Once tracing is over: how many records the kernel can still have, at most.
+    rest: Option<u64>,
 }
 
 impl Plan {
@@ -92,7 +95,8 @@ impl Plan {
                 ended,
                 thread: Some(thread),
                 status: None,
-                is_drained: false,
+                look_at: clock::now(),
+                rest: None,
             }),
             Ok(Answer::Failed(error)) => Err(error),
             Ok(Answer::Ready { .. }) | Err(_) => Err(lost()),
@@ -108,25 +112,42 @@ impl Trace {
 
     /// Waits for the next record; `None` when the command has ended and everything was read.
     ///
+    /// What the command has left running is not waited for.
+    ///
     /// # Errors
     ///
     /// When the trace cannot be read, or the command not waited for.
     pub fn next_record(&mut self) -> Result<Option<Record>, Error> {
         loop {
-            let patience = if self.is_drained { Duration::ZERO } else { LOOK };
+            // By the clock, as others of the machine may keep the stream from ever running dry.
+            if self.rest.is_none() && clock::now() >= self.look_at {
+                self.look()?;
+                self.look_at = clock::now() + LOOK;
+            }
+            let patience = match &mut self.rest {
+                Some(0) => return Ok(None),
+                Some(rest) => {
+                    *rest -= 1;
+                    Duration::ZERO
+                }
+                None => LOOK,
+            };
             match self.stream.next_within(patience)? {
                 Some(record) if record.tid == self.starter => {}
                 Some(record) => return Ok(Some(record)),
-                None if self.is_drained => return Ok(None),
-                None => self.look()?,
+                None if self.rest.is_some() => return Ok(None),
+                None => {}
             }
         }
     }
 
-    /// Asks the command to end with SIGTERM.
-    pub fn terminate(&self) {
-        // The only thing that can fail is that it has ended.
-        let _ = pidfd_send_signal(&self.pidfd, Signal::TERM);
+    /// Returns what asks the command to end, from another thread.
+    ///
+    /// # Errors
+    ///
+    /// When there is no room for another open file.
+    pub fn terminator(&self) -> Result<Terminator, Error> {
+        Terminator::of(&self.pidfd)
     }
 
     /// Returns how the command ended, once [`next_record`](Self::next_record) was at its end.
@@ -150,7 +171,8 @@ impl Trace {
                     let _ = thread.join();
                 }
                 self.tracer.stop()?;
-                self.is_drained = true;
+                let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+                self.rest = Some(cpus.max(CPUS_LEAST) * u64::from(BUFFER_KIB << 10) / RECORD_BYTES);
                 Ok(())
             }
             Err(TryRecvError::Empty) => Ok(()),
@@ -197,3 +219,8 @@ fn start(
 }
 
 const LOOK: Duration = Duration::from_millis(50);
+
+/// The least that a record takes in the kernel's buffer.
+const RECORD_BYTES: u64 = 8;
+/// We may be held to fewer processors than record.
+const CPUS_LEAST: u64 = 64;

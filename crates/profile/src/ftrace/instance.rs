@@ -98,10 +98,13 @@ pub(super) fn is_left_over(name: &str) -> bool {
     u32::try_from(pid).ok().and_then(start_time) != Some(start)
 }
 
-/// Returns when a process started, in ticks since the machine did; `None` when it is gone.
+/// Returns when a process started, in ticks since the machine did; `None` when it is gone, of which
+/// its parent may not have taken note.
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    if matches!(state, "Z" | "X" | "x") { None } else { fields.nth(18)?.parse().ok() }
 }
 
 /// Says what a refusal by the kernel means.
@@ -133,5 +136,23 @@ mod tests {
         for stranger in ["foo", "tidemill", "tidemill-1", "tidemill-a-b-c", "tidemill-1-2-3-4"] {
             assert!(!is_left_over(stranger), "{stranger}");
         }
+    }
+
+    #[test]
+    fn a_zombie_is_gone() {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let mut child = process::Command::new("cat")
+            .stdin(process::Stdio::piped())
+            .spawn()
+            .expect("cat is everywhere");
+        let start = start_time(child.id()).expect("it waits for input");
+        let name = format!("tidemill-{}-{start}-0", child.id());
+        assert!(!is_left_over(&name));
+        drop(child.stdin.take());
+        let id = Pid::from_raw(child.id().cast_signed()).expect("positive");
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(id), options).expect("our child").expect("it ends");
+        assert!(is_left_over(&name));
+        child.wait().expect("our child");
     }
 }

@@ -41,8 +41,30 @@ pub(crate) struct Image {
     pub(crate) path: Option<PathBuf>,
     /// What a distribution keeps of its symbols apart, found by its build id.
     pub(crate) debug_path: Option<PathBuf>,
+    /// The file at `path` as it was when its sections were read.
+    stamp: Option<Stamp>,
     segments: Vec<Segment>,
     sections: ExplicitModuleSectionInfo<Section>,
+}
+
+/// What tells a file from one that later takes its name or its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,7 +95,11 @@ impl Images {
             let path = locate(mapping);
             let file = path.as_ref().and_then(|path| File::open(path).ok());
             match file {
-                Some(file) => Image::parse(mapping, path, &ReadCache::new(file)),
+                Some(file) => {
+                    let stamp = file.metadata().ok().map(|metadata| Stamp::of(&metadata));
+                    let image = Image::parse(mapping, path, &ReadCache::new(file));
+                    Image { stamp, ..image }
+                }
                 None => Image::unread(mapping, None),
             }
         };
@@ -102,7 +128,9 @@ impl Image {
         };
         let bytes = |name: &str| -> Option<Section> {
             let section = file.section_by_name(name)?;
-            if section.size() > SECTION_BYTES_MAX {
+            // Before anything is unpacked, which a few bytes can make into very many.
+            let bytes = section.compressed_file_range().ok()?.uncompressed_size;
+            if bytes > SECTION_BYTES_MAX {
                 return None;
             }
             Some(section.uncompressed_data().ok()?.as_ref().into())
@@ -125,7 +153,15 @@ impl Image {
     fn unread(mapping: &Mapping, path: Option<PathBuf>) -> Self {
         let sections = ExplicitModuleSectionInfo::default();
         let name = mapping.path.clone();
-        Self { name, path, debug_path: None, segments: Vec::new(), sections }
+        Self { name, path, debug_path: None, stamp: None, segments: Vec::new(), sections }
+    }
+
+    /// Returns the path while the file there is still the one that was mapped: symbols of another
+    /// would name the wrong functions.
+    pub(crate) fn unchanged_path(&self) -> Option<&Path> {
+        let path = self.path.as_deref()?;
+        let now = fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
+        (now.is_some() && now == self.stamp).then_some(path)
     }
 
     /// Returns what to subtract from an address of the process to get one of the file.
@@ -142,9 +178,8 @@ impl Image {
         mapping.start.wrapping_sub(stated)
     }
 
-    /// Returns the rules by which frames of this mapping unwind.
-    pub(crate) fn module(&self, mapping: &Mapping, bias: u64) -> Module<Section> {
-        let range = mapping.start..mapping.start.saturating_add(mapping.bytes);
+    /// Returns the rules by which frames in this range of a mapping unwind.
+    pub(crate) fn module(&self, range: Range<u64>, bias: u64) -> Module<Section> {
         Module::new(self.name.clone(), range, bias, self.sections.clone())
     }
 }

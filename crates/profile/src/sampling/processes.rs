@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Limits: [`PROCESSES_MAX`] processes alive at once and [`THREADS_MAX`] threads altogether; those
-//! beyond share one row and unwind by frame pointers only.
+//! beyond share one row and unwind by frame pointers only. Of a process [`MAPPINGS_MAX`] mappings.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -254,14 +254,29 @@ impl Process {
             .map(|(start, _)| *start)
             .collect();
         for start in overlapped {
-            self.mappings.remove(&start);
             self.unwinder.remove_module(start);
+            let Some(old) = self.mappings.remove(&start) else { continue };
+            // What the new one leaves of it on either side stays.
+            if start < mapping.start {
+                self.insert(start, Mapped { end: mapping.start, ..old.clone() }, images);
+            }
+            if end < old.end {
+                self.insert(end, old, images);
+            }
         }
         let bias = image.map_or(0, |id| images.get(id).bias(mapping));
-        if let Some(id) = image {
-            self.unwinder.add_module(images.get(id).module(mapping, bias));
+        self.insert(mapping.start, Mapped { end, bias, image }, images);
+    }
+
+    fn insert(&mut self, start: u64, mapped: Mapped, images: &Images) {
+        if self.mappings.len() >= MAPPINGS_MAX {
+            return;
         }
-        self.mappings.insert(mapping.start, Mapped { end, bias, image });
+        if let Some(id) = mapped.image {
+            let range = start..mapped.end;
+            self.unwinder.add_module(images.get(id).module(range, mapped.bias));
+        }
+        self.mappings.insert(start, mapped);
     }
 }
 
@@ -291,12 +306,36 @@ fn lookup(frame: FrameAddress) -> u64 {
 
 const PROCESSES_MAX: usize = 4096;
 const THREADS_MAX: usize = 1 << 16;
+/// What the kernel allows by default is 65,530, of every kind.
+const MAPPINGS_MAX: usize = 1 << 16;
 const FRAMES_MAX: usize = 1024;
 const OTHERS: &str = "(other threads)";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mapping_within_another_leaves_its_ends() {
+        let mut process = Process::default();
+        let images = Images::default();
+        let mapping = |start, bytes| Mapping {
+            pid: 7,
+            start,
+            bytes,
+            offset: 0,
+            inode: 0,
+            path: String::new(),
+        };
+        process.map(&mapping(0x1000, 0x5000), None, &images);
+        process.map(&mapping(0x3000, 0x1000), None, &images);
+        let ends = |process: &Process| -> Vec<_> {
+            process.mappings.iter().map(|(start, mapped)| (*start, mapped.end)).collect()
+        };
+        assert_eq!(ends(&process), [(0x1000, 0x3000), (0x3000, 0x4000), (0x4000, 0x6000)]);
+        process.map(&mapping(0x2000, 0x3000), None, &images);
+        assert_eq!(ends(&process), [(0x1000, 0x2000), (0x2000, 0x5000), (0x5000, 0x6000)]);
+    }
 
     #[test]
     fn executable_lines_of_maps_are_mappings() {

@@ -14,7 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::processes::{End, Processes, Unwound, threads_of};
 use super::profile::Losses;
@@ -29,6 +29,7 @@ use crate::perf::descriptor::{Descriptor, Scope};
 use crate::perf::record::Record;
 use crate::perf::registers;
 use crate::perf::ring::Ring;
+use crate::watch::open_pidfd;
 
 /// Everything that was seen, before symbols are looked up.
 pub(crate) struct Recorded {
@@ -60,7 +61,8 @@ pub(crate) struct Recorder {
     pid: u32,
     pidfd: OwnedFd,
     started: Instant,
-    waiting: Vec<(u64, Record)>,
+    /// By time, each with the bytes that it took in its ring.
+    waiting: Vec<(u64, usize, Record)>,
     waiting_bytes: usize,
     recorded: Recorded,
 }
@@ -175,23 +177,21 @@ impl Recorder {
         let (waiting, bytes) = (&mut self.waiting, &mut self.waiting_bytes);
         for (_, ring, _) in &mut self.rings {
             ring.drain(|record| {
-                if let Some(read) = Record::read(record) {
+                if let Some((time_ns, read)) = Record::read(record) {
                     *bytes += record.len();
-                    waiting.push(read);
+                    waiting.push((time_ns, record.len(), read));
                 }
             });
         }
-        waiting.sort_by_key(|(time_ns, _)| *time_ns);
+        waiting.sort_by_key(|(time_ns, ..)| *time_ns);
         let count = if self.waiting_bytes > WAITING_BYTES_MAX {
             waiting.len()
         } else {
-            waiting.partition_point(|(time_ns, _)| *time_ns <= until_ns)
+            waiting.partition_point(|(time_ns, ..)| *time_ns <= until_ns)
         };
         let due: Vec<_> = waiting.drain(..count).collect();
-        if waiting.is_empty() {
-            self.waiting_bytes = 0;
-        }
-        for (_, record) in due {
+        for (_, bytes, record) in due {
+            self.waiting_bytes -= bytes;
             self.apply(&record);
         }
     }
@@ -351,15 +351,6 @@ fn spawn(mut command: Command) -> Result<Child, Error> {
     command.spawn().map_err(|source| {
         let program = command.get_program().to_string_lossy().into_owned();
         Kind::Command { program, source }.into()
-    })
-}
-
-fn open_pidfd(pid: u32) -> Result<OwnedFd, Error> {
-    let gone = || Error::from(Kind::NoProcess { pid });
-    let id = Pid::from_raw(pid.cast_signed()).ok_or_else(gone)?;
-    pidfd_open(id, PidfdFlags::empty()).map_err(|error| match error {
-        rustix::io::Errno::SRCH => gone(),
-        error => Error::io(format!("process {pid} cannot be watched"), error.into()),
     })
 }
 

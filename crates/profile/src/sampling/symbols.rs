@@ -46,7 +46,8 @@ impl<'a> Symbols<'a> {
     fn resolve_image(&mut self, id: ImageId, address: u64) -> Vec<Frame> {
         let image = self.images.get(id);
         let files = self.files.entry(id).or_insert_with(|| {
-            let paths = [&image.path, &image.debug_path];
+            // What is under its build id is right by its name.
+            let paths = [image.unchanged_path(), image.debug_path.as_deref()];
             Files(paths.into_iter().flatten().filter_map(|path| Loader::new(path).ok()).collect())
         });
         let module = image.name.as_str();

@@ -1,7 +1,5 @@
 //! `tidemill trace`: the kernel's functions and events on behalf of a command.
 
-use std::time::Duration;
-
 use clap::Args;
 use serde::Serialize;
 use tidemill_profile::ftrace::{Content, Plan, Record};
@@ -42,11 +40,14 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure>
     }
     let listener = Listener::new().map_err(|error| Failure::outside(error.to_string()))?;
     let mut trace = plan.spawn(command).map_err(|error| failed(&error))?;
-    loop {
-        if listener.next_within(Duration::ZERO) == Some(Heard::Terminate) {
-            trace.terminate();
+    let terminator = trace.terminator().map_err(|error| failed(&error))?;
+    // An interrupt from the terminal reaches the command as well; its end is waited for.
+    listener.on_each(move |heard| {
+        if heard == Heard::Terminate {
+            terminator.terminate();
         }
-        let Some(record) = trace.next_record().map_err(|error| failed(&error))? else { break };
+    });
+    while let Some(record) = trace.next_record().map_err(|error| failed(&error))? {
         show(&record, output);
     }
     let losses = trace.losses();

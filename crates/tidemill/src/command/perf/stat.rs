@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::json;
+use tidemill_profile::Watched;
 use tidemill_profile::counters::{Answer, Counters, Event, Reading, Source, Target};
 
 use super::{Program, failed, pass_on};
@@ -39,11 +40,12 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure>
     }
     let listener = Listener::new().map_err(|error| Failure::outside(error.to_string()))?;
     if let Some(pid) = arguments.pid {
+        let watched = Watched::new(pid).map_err(|error| failed(&error))?;
         let target = Target::ProcessAndChildren(pid);
         let mut counters = builder.open(target).map_err(|error| failed(&error))?;
         let start = now();
         counters.enable().map_err(|error| failed(&error))?;
-        wait(pid, arguments.duration, &listener);
+        wait(&watched, arguments.duration, &listener)?;
         let elapsed = now() - start;
         let readings = counters.read().map_err(|error| failed(&error))?;
         show(&format!("process {pid}"), &readings, elapsed, None, output);
@@ -76,15 +78,16 @@ fn groups(asked: &[String]) -> Result<Vec<Vec<Event>>, Failure> {
 }
 
 /// Waits until the process ends, the time is over or a signal comes.
-fn wait(pid: u32, seconds: Option<u64>, listener: &Listener) {
-    let end = seconds.map(|seconds| now() + Duration::from_secs(seconds));
-    let folder = format!("/proc/{pid}");
-    while std::fs::exists(&folder).unwrap_or(false) && end.is_none_or(|end| now() < end) {
+fn wait(watched: &Watched, seconds: Option<u64>, listener: &Listener) -> Result<(), Failure> {
+    // What is too long for the clock has no end.
+    let end = seconds.and_then(|seconds| now().checked_add(Duration::from_secs(seconds)));
+    while end.is_none_or(|end| now() < end) && listener.next_within(Duration::ZERO).is_none() {
         let left = end.map_or(LOOK, |end| end.saturating_duration_since(now()).min(LOOK));
-        if listener.next_within(left).is_some() {
+        if watched.ended_within(left).map_err(|error| failed(&error))? {
             break;
         }
     }
+    Ok(())
 }
 
 /// Processor time in programs and in the kernel, most memory at once, exit code.
