@@ -25,7 +25,7 @@ use super::instruments::Instruments;
 use super::log::Logs;
 use super::orphan;
 use super::progress::NodeName;
-use super::store::{Claim, Claims, JobStore};
+use super::store::{Claims, JobStore};
 use crate::core::{Backoff, Priority};
 
 /// How a runner runs jobs.
@@ -156,6 +156,7 @@ async fn serve(
         chores.do_when_due(&shared).await;
         while jobs.try_join_next().is_some() {}
         let (free, least) = shared.slots(jobs.len());
+        let asked = Instant::now();
         let claimed = match free {
             0 => Ok(Vec::new()),
             _ => shared.store.claim(claims(&shared, free, least)).await,
@@ -172,7 +173,9 @@ async fn serve(
                     shared.instruments.begun(priority, Duration::from_millis(waited));
                 }
                 let is_some = !some.is_empty();
-                some.into_iter().for_each(|claim| begin(&mut jobs, &shared, claim, &attends_end));
+                for claim in some {
+                    jobs.spawn(attend(Arc::clone(&shared), claim, asked, attends_end.clone()));
+                }
                 if is_some { Duration::ZERO } else { IDLE }
             }
             Err(error) => {
@@ -200,15 +203,6 @@ async fn serve(
     }
     while jobs.join_next().await.is_some() {}
     shared.instruments.running.set(0);
-}
-
-fn begin(
-    jobs: &mut JoinSet<()>,
-    shared: &Arc<Shared>,
-    claim: Claim,
-    attends_end: &watch::Receiver<HandBack>,
-) {
-    jobs.spawn(attend(Arc::clone(shared), claim, attends_end.clone()));
 }
 
 fn claims(shared: &Shared, count: usize, least: Priority) -> Claims {
