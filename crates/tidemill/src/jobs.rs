@@ -86,7 +86,10 @@ impl Folders {
 /// Opens the store that a configuration names, to submit to it and to look into it.
 pub(crate) async fn open(config: &Config, folders: &Folders) -> Result<Arc<dyn JobStore>, Error> {
     Ok(match in_cluster(config) {
-        Some(options) => Arc::new(NatsStore::connect(options).await?),
+        Some(options) => {
+            let options = NatsOptions { is_runner: false, ..options };
+            Arc::new(NatsStore::connect(options).await?)
+        }
         None => Arc::new(SqliteStore::open(alone(config, folders))?),
     })
 }

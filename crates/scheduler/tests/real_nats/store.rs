@@ -149,3 +149,22 @@ async fn servers_that_are_gone_or_refuse_are_named() {
     nats.restart(0);
     assert_eq!(claim_one(&store).await.job.id, id, "what was acknowledged is there");
 }
+
+#[tokio::test]
+async fn the_lease_is_one_for_the_cluster() {
+    let Some(nats) = Nats::start(1) else { return };
+    let client = NatsOptions { is_runner: false, ..options(nats.urls(), 1) };
+    // Whoever only submits makes nothing.
+    let error = NatsStore::connect(client.clone()).await.expect_err("there are no streams");
+    assert!(error.to_string().contains("start one"), "{error}");
+    let node = connect(options(nats.urls(), 1)).await;
+    let lease = Duration::from_secs(60);
+    let error = NatsStore::connect(NatsOptions { lease, ..options(nats.urls(), 1) }).await;
+    assert!(matches!(error, Err(Error::OtherLease { theirs, .. }) if theirs != lease), "{error:?}");
+    let client = connect(NatsOptions { lease, ..client }).await;
+    let id = client.submit(vec![JobSpec::handler("h", [])]).await.expect("taken")[0].id;
+    let claim = claim_one(&node).await;
+    assert_eq!(claim.job.id, id);
+    // The ack-wait is still the node's: the job comes again soon.
+    assert_eq!(claim_one(&node).await.lease.number, 2);
+}

@@ -57,7 +57,11 @@ pub struct NatsOptions {
     pub name: String,
     /// On how many servers each job is, 1 to 5; for a new stream.
     pub replicas: usize,
-    /// How long a job is held without a sign of life; the runner's has to be the same.
+    /// Whether jobs are claimed through this connection. One that only submits and looks makes
+    /// no stream and no consumer.
+    pub is_runner: bool,
+    /// How long a job is held without a sign of life; one value for all nodes of the cluster,
+    /// that of the first.
     pub lease: Duration,
     /// Jobs that have not ended, at most; for a new stream.
     pub waiting_max: u64,
@@ -74,6 +78,7 @@ impl NatsOptions {
             servers: servers.into_iter().map(Into::into).collect(),
             name: "tidemill".to_owned(),
             replicas: 3,
+            is_runner: true,
             lease: Duration::from_secs(30),
             waiting_max: 100_000,
             keep_age: Duration::from_secs(7 * 86_400),
@@ -92,7 +97,7 @@ struct Shared {
     options: NatsOptions,
     context: Context,
     queue: Stream,
-    /// One for each priority, in their order.
+    /// One for each priority, in their order; none where nothing is claimed.
     consumers: Vec<PullConsumer>,
     state: Stream,
     ids: Mutex<Ids>,
@@ -113,15 +118,19 @@ struct Held {
 }
 
 impl NatsStore {
-    /// Connects, and makes streams and consumers where they are missing.
+    /// Connects; for a runner, makes streams and consumers where they are missing.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when no server answers, or none lets the streams be made.
+    /// [`Error::Unavailable`] when no server answers, or none lets the streams be made;
+    /// [`Error::OtherLease`] when the nodes before have another lease.
     pub async fn connect(options: NatsOptions) -> Result<Self, Error> {
         let context = setup::connect(&options).await?;
         let (queue, state) = setup::streams(&context, &options).await?;
-        let consumers = setup::consumers(&queue, &options).await?;
+        let consumers = match options.is_runner {
+            true => setup::consumers(&queue, &options).await?,
+            false => Vec::new(),
+        };
         let news = context.client().subscribe(setup::news(&options)).await;
         let news = news.map_err(|error| unavailable("subscribe", &error))?;
         let shared = Shared {

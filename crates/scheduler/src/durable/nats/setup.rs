@@ -33,7 +33,7 @@ pub(super) async fn connect(options: &NatsOptions) -> Result<Context, Error> {
     Ok(ContextBuilder::new().timeout(REQUEST_MAX).ack_timeout(REQUEST_MAX).build(client))
 }
 
-/// Returns the queue and the bucket.
+/// Returns the queue and the bucket; only who runs jobs makes them.
 pub(super) async fn streams(
     context: &Context,
     options: &NatsOptions,
@@ -68,10 +68,18 @@ pub(super) async fn streams(
         description: Some("Tidemill: jobs that have begun".to_owned()),
         ..Config::default()
     };
+    if !options.is_runner {
+        return Ok((there(context, &queue.name).await?, there(context, &state.name).await?));
+    }
     Ok((stream(context, queue).await?, stream(context, state).await?))
 }
 
-/// Makes one consumer for each priority, in the order of [`Priority::ALL`].
+/// Returns one consumer for each priority, in the order of [`Priority::ALL`]; one that is missing
+/// is made, one that is there is left as it is, because every node shares it.
+///
+/// # Errors
+///
+/// [`Error::OtherLease`] when the nodes before have another lease.
 pub(super) async fn consumers(
     queue: &Stream,
     options: &NatsOptions,
@@ -88,16 +96,21 @@ pub(super) async fn consumers(
             ..pull::Config::default()
         };
         let mut tries = 0;
-        loop {
-            match queue.create_consumer(config.clone()).await {
-                Ok(consumer) => break consumers.push(consumer),
+        let consumer = loop {
+            match queue.get_or_create_consumer(&consumer_name(priority), config.clone()).await {
+                Ok(consumer) => break consumer,
                 Err(error) if tries == SETUP_TRIES => {
                     return Err(unavailable("make a consumer", &error));
                 }
                 Err(_) => tries += 1,
             }
             sleep(SETUP_PAUSE).await;
+        };
+        let theirs = consumer.cached_info().config.ack_wait;
+        if theirs != options.lease {
+            return Err(Error::OtherLease { ours: options.lease, theirs });
         }
+        consumers.push(consumer);
     }
     Ok(consumers)
 }
@@ -124,6 +137,14 @@ pub(super) fn state_subject(options: &NatsOptions, id: &str) -> String {
 /// Returns the subject where submissions are made known; nothing is lost with what is said there.
 pub(super) fn news(options: &NatsOptions) -> String {
     format!("{}.news", options.name)
+}
+
+/// Finds a stream that a node has made.
+async fn there(context: &Context, name: &str) -> Result<Stream, Error> {
+    context.get_stream(name).await.map_err(|error| {
+        let error = unavailable(&format!("find the stream {name}"), &error);
+        Error::Unavailable(format!("{error}; the first node of the cluster makes it: start one"))
+    })
 }
 
 /// Finds or makes a stream; a cluster that is electing its leaders gets some time.
