@@ -22,6 +22,7 @@ use tidemill_scheduler::durable::nats::{NatsOptions, NatsStore};
 use tidemill_scheduler::durable::sqlite::{SqliteOptions, SqliteStore};
 use tidemill_scheduler::durable::{
     Environment, Error, Handlers, JobStore, Logs, ResourceLimits, Runner, RunnerOptions,
+    end_orphans,
 };
 use tokio::task::JoinHandle;
 
@@ -193,7 +194,11 @@ async fn connect(
 
 async fn open_alone(config: &Config, folders: &Folders) -> Result<SqliteStore, Error> {
     let store = SqliteStore::open(alone(config, folders))?;
-    // The lock on data_dir says that whoever held these leases is gone.
+    // The lock on data_dir says that whoever held these leases is gone; what it started may not be.
+    let left = end_orphans(&folders.work());
+    if left > 0 {
+        tracing::warn!("ended {left} processes of jobs that outlived their node");
+    }
     let interrupted = store.take_over().await?;
     if !interrupted.is_empty() {
         tracing::info!("{} jobs were interrupted and run again", interrupted.len());
@@ -217,6 +222,7 @@ fn alone(config: &Config, folders: &Folders) -> SqliteOptions {
         waiting_max: config.jobs.waiting.into(),
         keep_count: config.jobs.keep_count.into(),
         keep_age: config.jobs.keep,
+        is_alone: true,
         bytes_max: None,
     }
 }
@@ -240,6 +246,7 @@ fn runner_options(config: &Config, folders: &Folders) -> RunnerOptions {
         node: format!("{}-{pid}", host_name()).into(),
         concurrency: config.jobs.concurrency.unwrap_or(cores).get(),
         lease: config.jobs.lease,
+        is_alone: config.cluster.nats.is_empty(),
         grace: GRACE,
         environment: kept_environment(),
         limits: ResourceLimits {

@@ -72,7 +72,7 @@ async fn run(
     mut hold: Hold<'_>,
     mut stop: watch::Receiver<HandBack>,
 ) -> Outcome {
-    if hold.until <= Instant::now() {
+    if hold.until <= Instant::now() && !shared.options.is_alone {
         // The claim took longer than its lease: somebody else may have it.
         return Outcome::LeaseOver;
     }
@@ -138,9 +138,10 @@ impl<'a> Hold<'a> {
     async fn hear(&mut self) -> Word {
         loop {
             let is_renewing = self.renewal.is_some();
+            let is_alone = self.shared.options.is_alone;
             tokio::select! {
                 biased;
-                () = sleep_until(self.until) => return Word::Over,
+                () = sleep_until(self.until), if !is_alone => return Word::Over,
                 (asked, answer) = answer(&mut self.renewal), if is_renewing => {
                     self.renewal = None;
                     self.renew_at = Instant::now().max(asked + period(self.lease));
@@ -209,7 +210,7 @@ async fn record(
                 tracing::warn!("job {}: {error}", job.id);
                 return;
             }
-            ref error if begin.elapsed() > RECORD_MAX => {
+            ref error if begin.elapsed() > RECORD_MAX && !shared.options.is_alone => {
                 tracing::error!(
                     "job {}: its end is not recorded, it will run again: {error}",
                     job.id
@@ -310,7 +311,7 @@ impl Drop for Attempt {
     }
 }
 
-/// An end that could not be recorded for so long never will.
+/// An end that could not be recorded for so long never will, and its lease is long over.
 const RECORD_MAX: Duration = Duration::from_secs(600);
 
 const FINISH_BACKOFF: Backoff = Backoff {

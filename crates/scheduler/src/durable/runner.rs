@@ -37,6 +37,9 @@ pub struct RunnerOptions {
     pub concurrency: usize,
     /// How long a job is held without a sign of life.
     pub lease: Duration,
+    /// Nobody else runs jobs of this store: what runs here goes on when its lease cannot be
+    /// renewed, for example because the disk is full.
+    pub is_alone: bool,
     /// How long what is asked to end has before it is killed.
     pub grace: Duration,
     /// What commands get of the environment.
@@ -83,9 +86,10 @@ impl Runner {
     /// When its metrics cannot be registered.
     pub fn start(
         store: Arc<dyn JobStore>,
-        options: RunnerOptions,
+        mut options: RunnerOptions,
         registry: &Registry,
     ) -> Result<Self, tidemill_metrics::Error> {
+        options.folder = orphan::canonical(&options.folder);
         let surroundings = Surroundings {
             environment: options.environment.clone(),
             limits: options.limits,
@@ -93,7 +97,7 @@ impl Runner {
             folder: options.folder.clone(),
         };
         let instruments = Instruments::new(registry)?;
-        let left = orphan::kill_all(&options.folder);
+        let left = orphan::end_orphans(&options.folder);
         if left > 0 {
             tracing::warn!("ended {left} processes of jobs that outlived their runner");
         }
@@ -240,8 +244,15 @@ impl Chores {
             self.logs_due = self.due + LOGS_EVERY;
             let logs = shared.options.logs.clone();
             let now_ms = clock::now_ms();
+            let old = move || logs.older(age, now_ms, LOGS_MAX);
             // It is only tidying up: what it missed, the next time finds.
-            let _ = tokio::task::spawn_blocking(move || logs.remove_older(age, now_ms)).await;
+            for id in tokio::task::spawn_blocking(old).await.unwrap_or_default() {
+                match shared.store.find(id).await {
+                    Ok(Some(job)) if !job.progress.state.is_final() => {}
+                    Ok(_) => shared.options.logs.remove(id),
+                    Err(error) => return shared.store_failed("look for a log's job", &error),
+                }
+            }
         }
     }
 }
@@ -254,6 +265,9 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// How often logs are looked through for what no store remembers.
 const LOGS_EVERY: Duration = Duration::from_secs(600);
+
+/// So many of them at once.
+const LOGS_MAX: usize = 1_000;
 
 const CHORES_EVERY: Duration = Duration::from_secs(5);
 

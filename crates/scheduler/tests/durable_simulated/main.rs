@@ -80,6 +80,7 @@ fn options(number: usize, effects: &Effects) -> RunnerOptions {
         node: format!("node {number}").into(),
         concurrency: 5,
         lease: LEASE,
+        is_alone: false,
         grace: Duration::from_secs(1),
         environment: Environment::default(),
         limits: ResourceLimits::default(),
