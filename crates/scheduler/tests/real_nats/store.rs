@@ -168,3 +168,30 @@ async fn the_lease_is_one_for_the_cluster() {
     // The ack-wait is still the node's: the job comes again soon.
     assert_eq!(claim_one(&node).await.lease.number, 2);
 }
+
+#[tokio::test]
+async fn what_ended_is_forgotten_and_nothing_else() {
+    let Some(nats) = Nats::start(1) else { return };
+    let lease = Duration::from_secs(1);
+    let keep_age = Duration::ZERO;
+    let store = connect(NatsOptions { lease, keep_age, ..options(nats.urls(), 1) }).await;
+    let failing = JobSpec::handler("h", []).with_retries(1_000);
+    store.submit(vec![failing]).await.expect("taken");
+    let open = claim_one(&store).await.lease;
+    let failed = End::Failed { reason: "no".into(), may_retry: true };
+    assert!(matches!(store.finish(&open, failed).await, Ok(Ended::Again(_))));
+    let id = store.submit(vec![JobSpec::handler("h", []).with_priority(Priority::High)]).await;
+    let id = id.expect("taken")[0].id;
+    let mut claimed = claim_one(&store).await;
+    while claimed.job.id != id {
+        store.finish(&claimed.lease, End::GivenBack).await.expect("held");
+        claimed = claim_one(&store).await;
+    }
+    store.finish(&claimed.lease, End::Completed).await.expect("held");
+    assert_eq!(store.forget().await.expect("answered"), []);
+    tokio::time::sleep(lease * 4 + Duration::from_millis(200)).await;
+    assert_eq!(store.forget().await.expect("answered"), [id]);
+    assert_eq!(store.find(id).await.expect("answered"), None);
+    let left = store.find(open.job).await.expect("answered").expect("it has not ended");
+    assert!(left.progress.attempts >= 1, "{left:?}");
+}
