@@ -22,6 +22,7 @@ use tidemill_scheduler::durable::nats::{NatsOptions, NatsStore};
 use tidemill_scheduler::durable::sqlite::{SqliteOptions, SqliteStore};
 use tidemill_scheduler::durable::{
     Environment, Error, Handlers, JobStore, Logs, ResourceLimits, Runner, RunnerOptions,
+    end_orphans,
 };
 use tokio::task::JoinHandle;
 
@@ -86,7 +87,10 @@ impl Folders {
 /// Opens the store that a configuration names, to submit to it and to look into it.
 pub(crate) async fn open(config: &Config, folders: &Folders) -> Result<Arc<dyn JobStore>, Error> {
     Ok(match in_cluster(config) {
-        Some(options) => Arc::new(NatsStore::connect(options).await?),
+        Some(options) => {
+            let options = NatsOptions { is_runner: false, ..options };
+            Arc::new(NatsStore::connect(options).await?)
+        }
         None => Arc::new(SqliteStore::open(alone(config, folders))?),
     })
 }
@@ -190,7 +194,11 @@ async fn connect(
 
 async fn open_alone(config: &Config, folders: &Folders) -> Result<SqliteStore, Error> {
     let store = SqliteStore::open(alone(config, folders))?;
-    // The lock on data_dir says that whoever held these leases is gone.
+    // The lock on data_dir says that whoever held these leases is gone; what it started may not be.
+    let left = end_orphans(&folders.work());
+    if left > 0 {
+        tracing::warn!("ended {left} processes of jobs that outlived their node");
+    }
     let interrupted = store.take_over().await?;
     if !interrupted.is_empty() {
         tracing::info!("{} jobs were interrupted and run again", interrupted.len());
@@ -214,6 +222,7 @@ fn alone(config: &Config, folders: &Folders) -> SqliteOptions {
         waiting_max: config.jobs.waiting.into(),
         keep_count: config.jobs.keep_count.into(),
         keep_age: config.jobs.keep,
+        is_alone: true,
         bytes_max: None,
     }
 }
@@ -237,6 +246,7 @@ fn runner_options(config: &Config, folders: &Folders) -> RunnerOptions {
         node: format!("{}-{pid}", host_name()).into(),
         concurrency: config.jobs.concurrency.unwrap_or(cores).get(),
         lease: config.jobs.lease,
+        is_alone: config.cluster.nats.is_empty(),
         grace: GRACE,
         environment: kept_environment(),
         limits: ResourceLimits {

@@ -107,6 +107,7 @@ async fn drain(store: Arc<dyn JobStore>, folder: &TempDir) -> Duration {
         node: "bench".into(),
         concurrency: 256,
         lease: Duration::from_secs(30),
+        is_alone: false,
         grace: Duration::from_secs(1),
         environment: Environment::default(),
         limits: ResourceLimits::default(),

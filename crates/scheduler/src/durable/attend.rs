@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! run work ---- ends by itself ------------------------------> finish, again until it is recorded
-//!    |  every third of the lease: renew                              ^
+//!    |  every third of the lease: renew, beside all else             ^
 //!    +-- timed out, cancelled, the runner stops: end it, then -------+
 //!    +-- the lease is lost, or could not be renewed for its whole length: end it, say nothing
 //! ```
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::command::{self, Running};
 use super::error::Error;
@@ -23,7 +23,7 @@ use super::handler::Context;
 use super::job::{Job, Work};
 use super::progress::{End, Ended};
 use super::runner::{HandBack, Shared};
-use super::store::{Claim, Lease, Renewed};
+use super::store::{Answer, Claim, Lease, Renewed};
 use crate::core::Backoff;
 
 /// What runs: a process, or a handler's task.
@@ -44,11 +44,18 @@ enum Outcome {
     LeaseOver,
 }
 
-/// Runs a begun job and records its end.
-pub(super) async fn attend(shared: Arc<Shared>, claim: Claim, stop: watch::Receiver<HandBack>) {
+/// Runs a begun job and records its end. Its lease is counted from `asked`, when the claim was
+/// asked for: no store can have given it earlier.
+pub(super) async fn attend(
+    shared: Arc<Shared>,
+    claim: Claim,
+    asked: Instant,
+    stop: watch::Receiver<HandBack>,
+) {
     let Claim { job, lease } = claim;
     let begin = Instant::now();
-    let outcome = run(&shared, &job, &lease, stop.clone()).await;
+    let hold = Hold::new(&shared, &lease, asked);
+    let outcome = run(&shared, &job, hold, stop.clone()).await;
     shared.instruments.ran(job.spec.priority, begin.elapsed());
     match outcome {
         Outcome::Ended(end) => record(&shared, &job, &lease, end, stop).await,
@@ -62,50 +69,122 @@ pub(super) async fn attend(shared: Arc<Shared>, claim: Claim, stop: watch::Recei
 async fn run(
     shared: &Shared,
     job: &Job,
-    lease: &Lease,
+    mut hold: Hold<'_>,
     mut stop: watch::Receiver<HandBack>,
 ) -> Outcome {
+    if hold.until <= Instant::now() && !shared.options.is_alone {
+        // The claim took longer than its lease: somebody else may have it.
+        return Outcome::LeaseOver;
+    }
     let mut attempt = Attempt::begin(shared, job);
     let begin = Instant::now();
     let times_out = job.spec.timeout.map(|timeout| begin + timeout);
-    let period = (lease.length / 3).max(Duration::from_millis(1));
-    let mut renewal = interval_at(begin + period, period);
-    renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut held_until = begin + lease.length;
     let mut grace = shared.options.grace;
-    let end = loop {
-        tokio::select! {
-            biased;
-            end = attempt.wait() => return Outcome::Ended(end),
-            () = sleep_until(times_out.unwrap_or(begin)), if times_out.is_some() => {
-                break End::TimedOut;
-            }
-            asked = asked(&mut stop) => {
-                grace = asked;
-                break End::GivenBack;
-            }
-            () = sleep_until(held_until) => {
+    let end = tokio::select! {
+        biased;
+        end = attempt.wait() => return Outcome::Ended(end),
+        () = sleep_until(times_out.unwrap_or(begin)), if times_out.is_some() => End::TimedOut,
+        asked = asked(&mut stop) => {
+            grace = asked;
+            End::GivenBack
+        }
+        word = hold.hear() => match word {
+            Word::Cancel => End::Cancelled,
+            Word::Over => {
                 attempt.end(Duration::ZERO).await;
                 return Outcome::LeaseOver;
             }
-            _ = renewal.tick() => {
-                let asked = Instant::now();
-                // An answer that takes as long as the lease is none.
-                match timeout(lease.length, shared.store.renew(lease)).await {
-                    Ok(Ok(Renewed::Held)) => held_until = asked + lease.length,
-                    Ok(Ok(Renewed::Cancelling)) => break End::Cancelled,
-                    Ok(Ok(Renewed::Lost)) => {
-                        attempt.end(Duration::ZERO).await;
-                        return Outcome::LeaseOver;
+        }
+    };
+    // What takes its time to end is held on to meanwhile.
+    let is_ended = tokio::select! {
+        biased;
+        () = attempt.end(grace) => true,
+        () = hold.over() => false,
+    };
+    if is_ended {
+        return Outcome::Ended(end);
+    }
+    attempt.end(Duration::ZERO).await;
+    Outcome::LeaseOver
+}
+
+/// A lease that is held on to, by the clock of this machine.
+struct Hold<'a> {
+    shared: &'a Shared,
+    lease: &'a Lease,
+    /// Nobody else has the job until then.
+    until: Instant,
+    renew_at: Instant,
+    /// The renewal under way, and when it was asked for.
+    renewal: Option<(Instant, Answer<'a, Renewed>)>,
+}
+
+/// What is heard while a lease is held.
+enum Word {
+    /// Somebody asked for the job's end.
+    Cancel,
+    /// Somebody else has the job, or may have it from now on.
+    Over,
+}
+
+impl<'a> Hold<'a> {
+    fn new(shared: &'a Shared, lease: &'a Lease, asked: Instant) -> Self {
+        let (until, renew_at) = (asked + lease.length, asked + period(lease));
+        Self { shared, lease, until, renew_at, renewal: None }
+    }
+
+    /// Renews until there is something to tell. May be called again after it was dropped.
+    async fn hear(&mut self) -> Word {
+        loop {
+            let is_renewing = self.renewal.is_some();
+            let is_alone = self.shared.options.is_alone;
+            tokio::select! {
+                biased;
+                () = sleep_until(self.until), if !is_alone => return Word::Over,
+                (asked, answer) = answer(&mut self.renewal), if is_renewing => {
+                    self.renewal = None;
+                    self.renew_at = Instant::now().max(asked + period(self.lease));
+                    match answer {
+                        Ok(Renewed::Held) => self.until = asked + self.lease.length,
+                        Ok(Renewed::Cancelling) => {
+                            self.until = asked + self.lease.length;
+                            return Word::Cancel;
+                        }
+                        Ok(Renewed::Lost) => return Word::Over,
+                        Err(error) => {
+                            self.renew_at = Instant::now() + period(self.lease);
+                            self.shared.store_failed("hold a lease", &error);
+                        }
                     }
-                    Ok(Err(error)) => shared.store_failed("hold a lease", &error),
-                    Err(_) => shared.instruments.store_errors.inc(),
+                }
+                () = sleep_until(self.renew_at), if !is_renewing => {
+                    let answer = self.shared.store.renew(self.lease);
+                    self.renewal = Some((Instant::now(), answer));
                 }
             }
         }
-    };
-    attempt.end(grace).await;
-    Outcome::Ended(end)
+    }
+
+    /// Renews until the lease is over.
+    async fn over(&mut self) {
+        while let Word::Cancel = self.hear().await {}
+    }
+}
+
+/// Waits for the renewal under way; its answer counts from when it was asked for.
+async fn answer(
+    renewal: &mut Option<(Instant, Answer<'_, Renewed>)>,
+) -> (Instant, Result<Renewed, Error>) {
+    match renewal {
+        Some((asked, answer)) => (*asked, answer.await),
+        None => std::future::pending().await,
+    }
+}
+
+/// A lease is renewed so often.
+fn period(lease: &Lease) -> Duration {
+    (lease.length / 3).max(Duration::from_millis(1))
 }
 
 /// Records an end until the store has it, somebody else has the job, or it is hopeless.
@@ -131,7 +210,7 @@ async fn record(
                 tracing::warn!("job {}: {error}", job.id);
                 return;
             }
-            ref error if begin.elapsed() > RECORD_MAX => {
+            ref error if begin.elapsed() > RECORD_MAX && !shared.options.is_alone => {
                 tracing::error!(
                     "job {}: its end is not recorded, it will run again: {error}",
                     job.id
@@ -232,7 +311,7 @@ impl Drop for Attempt {
     }
 }
 
-/// An end that could not be recorded for so long never will.
+/// An end that could not be recorded for so long never will, and its lease is long over.
 const RECORD_MAX: Duration = Duration::from_secs(600);
 
 const FINISH_BACKOFF: Backoff = Backoff {

@@ -285,6 +285,11 @@ fn end_of(status: ExitStatus) -> End {
 fn not_started(program: &str, error: &io::Error) -> End {
     match error.kind() {
         io::ErrorKind::NotFound if Path::new(program).components().count() > 1 => {
+            if Path::new(program).exists() {
+                return never(format!(
+                    "the interpreter that the first line of {program} names is not there"
+                ));
+            }
             never(format!("there is no program {program}"))
         }
         io::ErrorKind::NotFound => {

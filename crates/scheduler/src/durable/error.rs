@@ -1,5 +1,7 @@
 //! Why a store or a runner could not do what it was asked.
 
+use std::time::Duration;
+
 use super::job::JobId;
 
 /// A failure, with whose fault it is and whether a second attempt is worth making.
@@ -47,6 +49,17 @@ pub enum Error {
         job: JobId,
         /// The lease that is over.
         number: u32,
+    },
+    /// The nodes of the cluster hold jobs for another time than this one would.
+    #[error(
+        "the cluster's jobs.lease is {theirs:?}, ours is {ours:?}; it is one value for all nodes: \
+         write the cluster's, or delete its consumers to change it everywhere"
+    )]
+    OtherLease {
+        /// The lease of this node.
+        ours: Duration,
+        /// The lease of the nodes before.
+        theirs: Duration,
     },
     /// The store's file is not one, or not whole.
     #[error("{0}")]

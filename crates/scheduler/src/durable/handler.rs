@@ -61,7 +61,9 @@ impl Handlers {
     }
 
     pub(super) fn call(&self, name: &str, context: Context) -> Option<Called> {
-        self.by_name.get(name).map(|function| function(context))
+        let function = Arc::clone(self.by_name.get(name)?);
+        // Called when it is polled: a panic before its first await is the handler's, too.
+        Some(Box::pin(async move { function(context).await }))
     }
 }
 

@@ -241,6 +241,9 @@ impl JobSpec {
         if self.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > max) {
             return Some(format!("a key has 1 to {max} bytes"));
         }
+        if self.key.as_ref().is_some_and(|key| key.contains('\0')) {
+            return Some("a key cannot hold a zero byte".to_owned());
+        }
         if self.retries > LIMITS.retries {
             return Some(format!("{} retries; at most {} are made", self.retries, LIMITS.retries));
         }
@@ -275,6 +278,10 @@ impl Work {
         if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_absolute()) {
             let folder = folder.display();
             return Some(format!("the folder {folder} is relative; write an absolute path"));
+        }
+        let is_text = |folder: &PathBuf| folder.to_str().is_some_and(|text| !text.contains('\0'));
+        if let Some(folder) = folder.as_ref().filter(|folder| !is_text(folder)) {
+            return Some(format!("the folder {folder:?} is not UTF-8 text without zero bytes"));
         }
         let is_fit = |name: &String| !name.is_empty() && !name.contains('=');
         if let Some(name) = environment.keys().find(|name| !is_fit(name)) {
@@ -361,6 +368,8 @@ const FNV_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -414,6 +423,11 @@ mod tests {
         let Work::Command(mut command) = good.work.clone() else { unreachable!("it is one") };
         command.folder = Some("here".into());
         refused(&JobSpec { work: Work::Command(command.clone()), ..good.clone() }, "absolute");
+        for folder in [&b"/a\xff"[..], b"/a\0b"] {
+            command.folder = Some(std::ffi::OsStr::from_bytes(folder).into());
+            refused(&JobSpec { work: Work::Command(command.clone()), ..good.clone() }, "UTF-8");
+        }
+        refused(&good.clone().with_key("a\0b"), "zero byte");
         command.folder = None;
         command.environment.insert("A=B".into(), String::new());
         refused(&JobSpec { work: Work::Command(command), ..good }, "\"A=B\"");

@@ -79,22 +79,22 @@ impl Logs {
         let _ = fs::remove_dir_all(self.folder_of(id));
     }
 
-    /// Removes the logs that nothing was added to for `age` until `now_ms` after 1970.
-    pub(super) fn remove_older(&self, age: Duration, now_ms: u64) {
-        let Ok(folders) = fs::read_dir(&self.folder) else { return };
+    /// Returns up to `limit` jobs whose logs nothing was added to for `age` until `now_ms` after
+    /// 1970. They may wait or run all the same.
+    pub(super) fn older(&self, age: Duration, now_ms: u64, limit: usize) -> Vec<JobId> {
+        let Ok(folders) = fs::read_dir(&self.folder) else { return Vec::new() };
         let newest = |folder: &Path| -> Option<SystemTime> {
             let files = fs::read_dir(folder).ok()?;
             files.filter_map(|file| file.ok()?.metadata().ok()?.modified().ok()).max()
         };
         let before = (SystemTime::UNIX_EPOCH + Duration::from_millis(now_ms)).checked_sub(age);
-        for folder in folders.filter_map(|entry| Some(entry.ok()?.path())) {
+        let folders = folders.filter_map(|entry| Some(entry.ok()?.path()));
+        let old = folders.filter_map(|folder| {
             // Only what is named as a job is ours.
-            let is_job = folder.file_name().and_then(|name| name.to_str());
-            let is_job = is_job.is_some_and(|name| name.parse::<JobId>().is_ok());
-            if is_job && newest(&folder).is_some_and(|newest| Some(newest) < before) {
-                let _ = fs::remove_dir_all(folder);
-            }
-        }
+            let id = folder.file_name()?.to_str()?.parse().ok()?;
+            newest(&folder).is_some_and(|newest| Some(newest) < before).then_some(id)
+        });
+        old.take(limit).collect()
     }
 
     /// Begins to write at the end of a job's log.
@@ -168,11 +168,12 @@ impl LogWriter {
         let begin = self.begin + self.length;
         let path = self.logs.path(self.id, begin);
         self.file = open(&path)?;
-        if let Some(older) = self.older.replace(std::mem::replace(&mut self.path, path)) {
-            fs::remove_file(older)?;
-        }
         (self.begin, self.length) = (begin, 0);
-        Ok(())
+        match self.older.replace(std::mem::replace(&mut self.path, path)).map(fs::remove_file) {
+            // Somebody else tidied up: it is gone as it should be.
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -208,10 +209,13 @@ mod tests {
         assert_eq!((part.begin, part.bytes.len(), part.end), (256, 0, 256));
         assert_eq!(logs.files(id).expect("files").len(), 2);
         let now_ms = crate::durable::clock::now_ms();
-        logs.remove_older(Duration::from_secs(60), now_ms);
-        assert_eq!(logs.files(id).expect("files").len(), 2);
-        logs.remove_older(Duration::from_secs(60), now_ms + 61_000);
-        assert_eq!(logs.files(id).expect("no files").len(), 0);
+        assert_eq!(logs.older(Duration::from_secs(60), now_ms, 9), []);
+        assert_eq!(logs.older(Duration::from_secs(60), now_ms + 61_000, 9), [id]);
+        // A writer goes on when its files are gone.
+        let mut log = logs.append(id).expect("a log");
+        fs::remove_file(logs.path(id, 200)).expect("the older one");
+        log.write(&[1; 60]).expect("the log takes bytes");
+        assert_eq!(logs.read(id, 0, 1_000).expect("a log").end, 316);
         logs.append(id).and_then(|mut log| log.write(b"again")).expect("the log takes bytes");
         logs.remove(id);
         assert_eq!(logs.read(id, 0, 10).expect("gone"), LogPart::default());

@@ -42,6 +42,7 @@ pub use error::Error;
 pub use handler::{Context, Handlers};
 pub use job::{Command, Job, JobId, JobSpec, LIMITS, ParseJobIdError, SpecLimits, Work};
 pub use log::{LogPart, Logs};
+pub use orphan::end_orphans;
 pub use progress::{Cancelled, Claiming, End, Ended, NodeName, NotHeld, Progress};
 pub use runner::{Runner, RunnerOptions};
 pub use store::{Answer, Claim, Claims, Count, Filter, JobStore, Lease, Page, Renewed, Submitted};

@@ -25,7 +25,7 @@ use super::instruments::Instruments;
 use super::log::Logs;
 use super::orphan;
 use super::progress::NodeName;
-use super::store::{Claim, Claims, JobStore};
+use super::store::{Claims, JobStore};
 use crate::core::{Backoff, Priority};
 
 /// How a runner runs jobs.
@@ -37,6 +37,9 @@ pub struct RunnerOptions {
     pub concurrency: usize,
     /// How long a job is held without a sign of life.
     pub lease: Duration,
+    /// Nobody else runs jobs of this store: what runs here goes on when its lease cannot be
+    /// renewed, for example because the disk is full.
+    pub is_alone: bool,
     /// How long what is asked to end has before it is killed.
     pub grace: Duration,
     /// What commands get of the environment.
@@ -83,9 +86,10 @@ impl Runner {
     /// When its metrics cannot be registered.
     pub fn start(
         store: Arc<dyn JobStore>,
-        options: RunnerOptions,
+        mut options: RunnerOptions,
         registry: &Registry,
     ) -> Result<Self, tidemill_metrics::Error> {
+        options.folder = orphan::canonical(&options.folder);
         let surroundings = Surroundings {
             environment: options.environment.clone(),
             limits: options.limits,
@@ -93,7 +97,7 @@ impl Runner {
             folder: options.folder.clone(),
         };
         let instruments = Instruments::new(registry)?;
-        let left = orphan::kill_all(&options.folder);
+        let left = orphan::end_orphans(&options.folder);
         if left > 0 {
             tracing::warn!("ended {left} processes of jobs that outlived their runner");
         }
@@ -156,6 +160,7 @@ async fn serve(
         chores.do_when_due(&shared).await;
         while jobs.try_join_next().is_some() {}
         let (free, least) = shared.slots(jobs.len());
+        let asked = Instant::now();
         let claimed = match free {
             0 => Ok(Vec::new()),
             _ => shared.store.claim(claims(&shared, free, least)).await,
@@ -172,7 +177,9 @@ async fn serve(
                     shared.instruments.begun(priority, Duration::from_millis(waited));
                 }
                 let is_some = !some.is_empty();
-                some.into_iter().for_each(|claim| begin(&mut jobs, &shared, claim, &attends_end));
+                for claim in some {
+                    jobs.spawn(attend(Arc::clone(&shared), claim, asked, attends_end.clone()));
+                }
                 if is_some { Duration::ZERO } else { IDLE }
             }
             Err(error) => {
@@ -200,15 +207,6 @@ async fn serve(
     }
     while jobs.join_next().await.is_some() {}
     shared.instruments.running.set(0);
-}
-
-fn begin(
-    jobs: &mut JoinSet<()>,
-    shared: &Arc<Shared>,
-    claim: Claim,
-    attends_end: &watch::Receiver<HandBack>,
-) {
-    jobs.spawn(attend(Arc::clone(shared), claim, attends_end.clone()));
 }
 
 fn claims(shared: &Shared, count: usize, least: Priority) -> Claims {
@@ -246,8 +244,15 @@ impl Chores {
             self.logs_due = self.due + LOGS_EVERY;
             let logs = shared.options.logs.clone();
             let now_ms = clock::now_ms();
+            let old = move || logs.older(age, now_ms, LOGS_MAX);
             // It is only tidying up: what it missed, the next time finds.
-            let _ = tokio::task::spawn_blocking(move || logs.remove_older(age, now_ms)).await;
+            for id in tokio::task::spawn_blocking(old).await.unwrap_or_default() {
+                match shared.store.find(id).await {
+                    Ok(Some(job)) if !job.progress.state.is_final() => {}
+                    Ok(_) => shared.options.logs.remove(id),
+                    Err(error) => return shared.store_failed("look for a log's job", &error),
+                }
+            }
         }
     }
 }
@@ -260,6 +265,9 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// How often logs are looked through for what no store remembers.
 const LOGS_EVERY: Duration = Duration::from_secs(600);
+
+/// So many of them at once.
+const LOGS_MAX: usize = 1_000;
 
 const CHORES_EVERY: Duration = Duration::from_secs(5);
 

@@ -3,6 +3,7 @@
 //! The job writes the value when its future is ready; it becomes visible when the machine has
 //! taken note of the end, so that nobody sees a result of a task that still counts as running.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -61,7 +62,8 @@ impl<T> Cell<T> {
         };
         *inner = Inner::Shown(result);
         drop(inner);
-        drop(rest); // a value's drop is the user's code: not under the lock
+        // A value's drop is the user's code: not under the lock, and its panic ends here.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(rest)));
         if let Some(waker) = waker {
             waker.wake();
         }

@@ -193,8 +193,13 @@ impl Control {
     }
 
     /// Has the attempt broken off at its next poll, which comes at once.
+    ///
+    /// The user's token stands for the whole task: the timeout of one attempt leaves it to the
+    /// next ones. A closure has one attempt and hears of its end by nothing else.
     pub(super) fn abort(&self, why: Abort) {
-        self.token.cancel();
+        if why == Abort::Cancelled || self.is_closure {
+            self.token.cancel();
+        }
         self.abort.store(why as u8, Ordering::Release);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {

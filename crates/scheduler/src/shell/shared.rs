@@ -63,6 +63,8 @@ pub(super) struct Shared {
 struct Core {
     machine: Machine<BoxJob>,
     scratch: Vec<Entry>,
+    /// What still comes in is cancelled.
+    is_closed: bool,
 }
 
 /// What one worker has in hand. Others may take from it while its worker is held up.
@@ -118,7 +120,11 @@ impl Shared {
             executor: parts.executor,
             clock: Clock::new(),
             queue: parts.machine.limits().queue,
-            core: Mutex::new(Core { machine: parts.machine, scratch: Vec::new() }),
+            core: Mutex::new(Core {
+                machine: parts.machine,
+                scratch: Vec::new(),
+                is_closed: false,
+            }),
             inbox: Inbox::new(),
             inbox_count: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
@@ -157,6 +163,10 @@ impl Shared {
             let Entry { job, priority, class, .. } = entry;
             let spec = Spec { priority, class, ..Spec::default() };
             return self.submit(&spec, job).map(drop);
+        }
+        if self.closed.load(Ordering::SeqCst) {
+            // It may have come after the last look into the inbox: this one ends it.
+            self.look(|_| ());
         }
         if is_urgent {
             self.urgent.fetch_add(1, Ordering::Relaxed);
@@ -220,13 +230,17 @@ impl Shared {
         cancel
     }
 
-    /// Refuses tasks from now on, and cancels what would begin after `until`.
-    pub(super) fn close(&self, until: Moment) {
+    /// Refuses tasks from now on, and cancels what would begin after `until`; returns what had not
+    /// ended before.
+    pub(super) fn close(&self, until: Moment) -> Vec<Record> {
         self.closed.store(true, Ordering::SeqCst);
         let now = self.clock.now();
         let mut core = self.core();
+        let unfinished = core.machine.unfinished();
         core.machine.close(now, until);
+        core.is_closed = true;
         self.leave(core, Vec::new());
+        unfinished
     }
 
     /// Moves on what is due and breaks off what has to be; returns when to do so again.
@@ -313,7 +327,12 @@ impl Shared {
             control
         };
         if let Some(control) = control {
-            control.abort(why);
+            return control.abort(why);
+        }
+        // One that ended before it was noted is not forgotten by its end.
+        let is_over = |record: Record| record.state.is_final();
+        if self.look_quietly(|machine| machine.record(id).is_none_or(is_over)) {
+            self.forget(id);
         }
     }
 
@@ -417,13 +436,17 @@ impl Shared {
     }
 
     fn take_in(&self, core: &mut Core) {
-        let Core { machine, scratch } = core;
+        let Core { machine, scratch, is_closed } = core;
         let mut count = 0;
         self.inbox.drain(scratch, |entry| {
             let Entry { job, submitted, priority, class } = entry;
             let id = machine.accept(priority, class, job, submitted);
             if let Some(job) = machine.payload(id) {
                 job.assign(id);
+            }
+            if *is_closed {
+                // It was on its way when the scheduler was closed.
+                machine.cancel(id, submitted, Duration::ZERO);
             }
             count += 1;
         });

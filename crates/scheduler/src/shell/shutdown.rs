@@ -22,8 +22,7 @@ pub struct Shutdown {
 
 pub(super) async fn run(shared: &Arc<Shared>, drain: Duration) -> Shutdown {
     let until = shared.clock.now() + drain;
-    let before = shared.look(|machine| machine.unfinished());
-    shared.close(until);
+    let before = shared.close(until);
     wait(shared, drain).await;
     let mut asked = Vec::new();
     for record in before {
@@ -37,7 +36,7 @@ pub(super) async fn run(shared: &Arc<Shared>, drain: Duration) -> Shutdown {
         }
     }
     if !asked.is_empty() {
-        wait(shared, shared.grace * 2).await;
+        wait(shared, (shared.grace * 2).max(BREAK_OFF)).await;
     }
     let left = shared.look(|machine| machine.unfinished());
     let is_left = |record: &Record| left.iter().any(|left| left.id == record.id);
@@ -52,6 +51,9 @@ pub(super) async fn run(shared: &Arc<Shared>, drain: Duration) -> Shutdown {
     shared.refresh();
     Shutdown { cancelled, left }
 }
+
+/// Breaking off takes a worker's turn, however little grace there is.
+const BREAK_OFF: Duration = Duration::from_millis(100);
 
 /// Waits until nothing waits or runs, at most so long.
 async fn wait(shared: &Arc<Shared>, limit: Duration) {

@@ -55,6 +55,7 @@ async fn child() {
         node: "child".into(),
         concurrency: 8,
         lease: Duration::from_secs(600),
+        is_alone: false,
         grace: Duration::from_secs(1),
         environment: Environment::default(),
         limits: ResourceLimits::default(),

@@ -57,6 +57,7 @@ impl Place {
             node: "here".into(),
             concurrency: 4,
             lease: Duration::from_secs(30),
+            is_alone: false,
             grace: Duration::from_millis(500),
             environment: Environment { variables: vec![path] },
             limits: ResourceLimits::default(),

@@ -149,3 +149,14 @@ async fn ended_jobs_are_forgotten_beyond_count_and_age_and_no_others() {
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(place.store.forget().await.expect("served").len(), 1);
 }
+
+#[tokio::test]
+async fn a_runner_that_is_alone_loses_no_lease_to_the_clock() {
+    let place = Place::with(|options| options.is_alone = true);
+    place.submit(JobSpec::handler("h", [])).await;
+    let lease = claim(&place, 1, 1).await.pop().expect("a claim").lease;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(claim(&place, 1, 1).await.is_empty(), "it runs here and nowhere else");
+    assert_eq!(place.store.take_over().await.expect("served"), [lease.job]);
+    assert_eq!(claim(&place, 1, 1).await.pop().expect("a claim").lease.number, 2);
+}

@@ -2,11 +2,13 @@
 //! lost or doubled, on nodes that crash, hang and come back. The same seed is the same history.
 //!
 //! Checked in each history: every job ends exactly once, none is lost, every effect is made once
-//! under its key, and nobody but the holder of the newest lease ends a job.
+//! under its key, no two nodes have a job at once, and nobody but the holder of the newest lease
+//! ends a job.
 
 mod store;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,19 +28,51 @@ const JOBS: usize = 60;
 /// Three times whole seconds, as renewals come every third of it.
 const LEASE: Duration = Duration::from_secs(9);
 
-/// Effects by key, as another system would keep them.
-type Effects = Arc<Mutex<BTreeSet<String>>>;
+/// What another system would see.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Effects by key.
+    effects: BTreeSet<String>,
+    /// Keys of jobs that run now.
+    running: BTreeSet<String>,
+}
+
+type Effects = Arc<Mutex<Seen>>;
+
+/// One run of a job, from its begin to its end; two at once fail the test.
+struct Run {
+    seen: Effects,
+    key: String,
+}
+
+impl Run {
+    fn begin(seen: &Effects, key: &str) -> Self {
+        let is_alone = seen.lock().expect("seen").running.insert(key.to_owned());
+        DOUBLED.fetch_add(u64::from(!is_alone), Ordering::Relaxed);
+        Self { seen: Arc::clone(seen), key: key.to_owned() }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.seen.lock().expect("seen").running.remove(&self.key);
+    }
+}
+
+/// Jobs that began while they ran elsewhere.
+static DOUBLED: AtomicU64 = AtomicU64::new(0);
 
 fn options(number: usize, effects: &Effects) -> RunnerOptions {
     let effects = Arc::clone(effects);
     let handler = move |context: tidemill_scheduler::durable::Context| {
         let effects = Arc::clone(&effects);
         async move {
+            let _run = Run::begin(&effects, &context.key);
             sleep(Duration::from_millis(fastrand::u64(0..20_000))).await;
             if fastrand::u32(..10) == 0 {
                 return Err("it failed by chance".to_owned());
             }
-            effects.lock().expect("effects").insert(context.key);
+            effects.lock().expect("effects").effects.insert(context.key);
             Ok(())
         }
     };
@@ -46,6 +80,7 @@ fn options(number: usize, effects: &Effects) -> RunnerOptions {
         node: format!("node {number}").into(),
         concurrency: 5,
         lease: LEASE,
+        is_alone: false,
         grace: Duration::from_secs(1),
         environment: Environment::default(),
         limits: ResourceLimits::default(),
@@ -105,7 +140,12 @@ async fn play(seed: u64) -> Vec<String> {
         assert_eq!(job.progress.state, State::Completed, "seed {seed}: {job:?}");
     }
     assert_eq!(store.jobs().len(), JOBS, "seed {seed}: one was lost or doubled");
-    assert_eq!(effects.lock().expect("effects").len(), JOBS, "seed {seed}: an effect is missing");
+    assert_eq!(
+        effects.lock().expect("effects").effects.len(),
+        JOBS,
+        "seed {seed}: an effect is missing"
+    );
+    assert_eq!(DOUBLED.load(Ordering::Relaxed), 0, "seed {seed}: two had one job at once");
     store.history()
 }
 

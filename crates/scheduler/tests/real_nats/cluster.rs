@@ -70,6 +70,7 @@ impl Node {
             node: self.relay.url.as_str().into(),
             concurrency: 64,
             lease,
+            is_alone: false,
             grace: Duration::from_secs(1),
             environment: Environment::default(),
             limits: ResourceLimits::default(),

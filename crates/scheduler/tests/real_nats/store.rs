@@ -149,3 +149,49 @@ async fn servers_that_are_gone_or_refuse_are_named() {
     nats.restart(0);
     assert_eq!(claim_one(&store).await.job.id, id, "what was acknowledged is there");
 }
+
+#[tokio::test]
+async fn the_lease_is_one_for_the_cluster() {
+    let Some(nats) = Nats::start(1) else { return };
+    let client = NatsOptions { is_runner: false, ..options(nats.urls(), 1) };
+    // Whoever only submits makes nothing.
+    let error = NatsStore::connect(client.clone()).await.expect_err("there are no streams");
+    assert!(error.to_string().contains("start one"), "{error}");
+    let node = connect(options(nats.urls(), 1)).await;
+    let lease = Duration::from_secs(60);
+    let error = NatsStore::connect(NatsOptions { lease, ..options(nats.urls(), 1) }).await;
+    assert!(matches!(error, Err(Error::OtherLease { theirs, .. }) if theirs != lease), "{error:?}");
+    let client = connect(NatsOptions { lease, ..client }).await;
+    let id = client.submit(vec![JobSpec::handler("h", [])]).await.expect("taken")[0].id;
+    let claim = claim_one(&node).await;
+    assert_eq!(claim.job.id, id);
+    // The ack-wait is still the node's: the job comes again soon.
+    assert_eq!(claim_one(&node).await.lease.number, 2);
+}
+
+#[tokio::test]
+async fn what_ended_is_forgotten_and_nothing_else() {
+    let Some(nats) = Nats::start(1) else { return };
+    let lease = Duration::from_secs(1);
+    let keep_age = Duration::ZERO;
+    let store = connect(NatsOptions { lease, keep_age, ..options(nats.urls(), 1) }).await;
+    let failing = JobSpec::handler("h", []).with_retries(1_000);
+    store.submit(vec![failing]).await.expect("taken");
+    let open = claim_one(&store).await.lease;
+    let failed = End::Failed { reason: "no".into(), may_retry: true };
+    assert!(matches!(store.finish(&open, failed).await, Ok(Ended::Again(_))));
+    let id = store.submit(vec![JobSpec::handler("h", []).with_priority(Priority::High)]).await;
+    let id = id.expect("taken")[0].id;
+    let mut claimed = claim_one(&store).await;
+    while claimed.job.id != id {
+        store.finish(&claimed.lease, End::GivenBack).await.expect("held");
+        claimed = claim_one(&store).await;
+    }
+    store.finish(&claimed.lease, End::Completed).await.expect("held");
+    assert_eq!(store.forget().await.expect("answered"), []);
+    tokio::time::sleep(lease * 4 + Duration::from_millis(200)).await;
+    assert_eq!(store.forget().await.expect("answered"), [id]);
+    assert_eq!(store.find(id).await.expect("answered"), None);
+    let left = store.find(open.job).await.expect("answered").expect("it has not ended");
+    assert!(left.progress.attempts >= 1, "{left:?}");
+}

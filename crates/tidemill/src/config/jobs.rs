@@ -97,7 +97,8 @@ pub(super) static JOBS: Section<JobsSettings> = Section {
             presence: Presence::Default("\"30s\""),
             example: "\"30s\"",
             doc: "A job without a sign of life for so long runs again. A sign is given, and a \
-                  cancellation heard, every third of it.",
+                  cancellation heard, every third of it. One value for all nodes of a cluster: \
+                  that of the first; a node with another one runs no jobs.",
             kind: Kind::Duration {
                 min: Duration::from_secs(1),
                 max: Duration::from_secs(3_600),
@@ -108,7 +109,8 @@ pub(super) static JOBS: Section<JobsSettings> = Section {
             name: "keep",
             presence: Presence::Default("\"7d\""),
             example: "\"7d\"",
-            doc: "How long an ended job, its output and its idempotency key are remembered.",
+            doc: "How long an ended job, its output and its idempotency key are remembered; in a cluster for \
+                  four leases at least.",
             kind: Kind::Duration {
                 min: Duration::from_secs(1),
                 max: Duration::from_secs(365 * 86_400),

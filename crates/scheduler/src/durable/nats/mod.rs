@@ -16,8 +16,8 @@
 //! by who has read or written the job's end in the bucket, because an ack counts whoever sends it.
 //!
 //! Reads go to the bucket's leader; a stale one costs a failed compare-and-set and a second look.
-//! An answer that is lost is found out by reading what is there. Ended jobs go with the bucket's
-//! maximum age. Works with servers from 2.9 on.
+//! An answer that is lost is found out by reading what is there. Runners forget ended jobs, the oldest
+//! first; what has not ended stays, however old. Works with servers from 2.9 on.
 
 mod lease;
 mod queue;
@@ -49,7 +49,7 @@ use super::store::{
 ///
 /// [`NatsOptions::new`]: the name `tidemill`, three replicas, leases of 30 s, 100,000 waiting
 /// jobs, ended ones kept for a week.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NatsOptions {
     /// Their addresses, such as `nats://10.0.0.1:4222`; the others are found through any of them.
     pub servers: Vec<String>,
@@ -57,11 +57,16 @@ pub struct NatsOptions {
     pub name: String,
     /// On how many servers each job is, 1 to 5; for a new stream.
     pub replicas: usize,
-    /// How long a job is held without a sign of life; the runner's has to be the same.
+    /// Whether jobs are claimed through this connection. One that only submits and looks makes
+    /// no stream and no consumer.
+    pub is_runner: bool,
+    /// How long a job is held without a sign of life; one value for all nodes of the cluster,
+    /// that of the first.
     pub lease: Duration,
     /// Jobs that have not ended, at most; for a new stream.
     pub waiting_max: u64,
-    /// How long ended jobs are remembered; for a new bucket.
+    /// How long ended jobs are remembered, at least for four leases: until then an old delivery of
+    /// one may be under way.
     pub keep_age: Duration,
     /// Use only the servers named, not those that they tell of.
     pub only_named_servers: bool,
@@ -74,11 +79,16 @@ impl NatsOptions {
             servers: servers.into_iter().map(Into::into).collect(),
             name: "tidemill".to_owned(),
             replicas: 3,
+            is_runner: true,
             lease: Duration::from_secs(30),
             waiting_max: 100_000,
             keep_age: Duration::from_secs(7 * 86_400),
             only_named_servers: false,
         }
+    }
+
+    fn remembered(&self) -> Duration {
+        self.keep_age.max(self.lease * 4)
     }
 }
 
@@ -92,7 +102,7 @@ struct Shared {
     options: NatsOptions,
     context: Context,
     queue: Stream,
-    /// One for each priority, in their order.
+    /// One for each priority, in their order; none where nothing is claimed.
     consumers: Vec<PullConsumer>,
     state: Stream,
     ids: Mutex<Ids>,
@@ -100,6 +110,8 @@ struct Shared {
     held: Mutex<BTreeMap<JobId, Held>>,
     /// Counts claimed jobs, to know whose turn it is.
     turns: AtomicU64,
+    /// The revision that is looked at next for what can be forgotten.
+    forget_from: AtomicU64,
     news: tokio::sync::Mutex<async_nats::Subscriber>,
 }
 
@@ -113,15 +125,19 @@ struct Held {
 }
 
 impl NatsStore {
-    /// Connects, and makes streams and consumers where they are missing.
+    /// Connects; for a runner, makes streams and consumers where they are missing.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] when no server answers, or none lets the streams be made.
+    /// [`Error::Unavailable`] when no server answers, or none lets the streams be made;
+    /// [`Error::OtherLease`] when the nodes before have another lease.
     pub async fn connect(options: NatsOptions) -> Result<Self, Error> {
         let context = setup::connect(&options).await?;
         let (queue, state) = setup::streams(&context, &options).await?;
-        let consumers = setup::consumers(&queue, &options).await?;
+        let consumers = match options.is_runner {
+            true => setup::consumers(&queue, &options).await?,
+            false => Vec::new(),
+        };
         let news = context.client().subscribe(setup::news(&options)).await;
         let news = news.map_err(|error| unavailable("subscribe", &error))?;
         let shared = Shared {
@@ -133,6 +149,7 @@ impl NatsStore {
             ids: Mutex::default(),
             held: Mutex::default(),
             turns: AtomicU64::new(0),
+            forget_from: AtomicU64::new(1),
             news: tokio::sync::Mutex::new(news),
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -185,9 +202,8 @@ impl JobStore for NatsStore {
         Box::pin(self.shared.counts())
     }
 
-    /// The bucket forgets by itself.
     fn forget(&self) -> Answer<'_, Vec<JobId>> {
-        Box::pin(std::future::ready(Ok(Vec::new())))
+        Box::pin(self.shared.forget())
     }
 
     fn wait(&self, at_most: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -220,8 +236,19 @@ impl Shared {
 
 impl fmt::Debug for NatsStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NatsOptions { servers, name, .. } = &self.shared.options;
-        f.debug_struct("NatsStore").field("servers", servers).field("name", name).finish()
+        f.debug_tuple("NatsStore").field(&self.shared.options).finish()
+    }
+}
+
+/// Addresses are shown without what lets one in.
+impl fmt::Debug for NatsOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsOptions")
+            .field("servers", &setup::shown(&self.servers))
+            .field("name", &self.name)
+            .field("replicas", &self.replicas)
+            .field("lease", &self.lease)
+            .finish_non_exhaustive()
     }
 }
 

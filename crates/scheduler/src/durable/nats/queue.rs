@@ -172,7 +172,9 @@ impl Shared {
     }
 
     async fn fetch(&self, priority: Priority, count: usize) -> Result<Vec<Message>, Error> {
-        let consumer = &self.consumers[priority.index()];
+        let Some(consumer) = self.consumers.get(priority.index()) else {
+            return Err(Error::Invalid("this connection claims no jobs".to_owned()));
+        };
         let fetched = async {
             let mut batch = consumer.fetch().max_messages(count).messages().await?;
             let mut messages = Vec::new();

@@ -25,7 +25,12 @@ pub(super) async fn connect(options: &NatsOptions) -> Result<Context, Error> {
         connect = connect.ignore_discovered_servers();
     }
     let client = connect.connect(&options.servers).await.map_err(|error| {
-        let servers = options.servers.join(", ");
+        let servers = shown(&options.servers);
+        // What the client quotes of an address is quoted without its secrets.
+        let mut error = error.to_string();
+        for server in &options.servers {
+            error = error.replace(server.as_str(), &shown(std::slice::from_ref(server)));
+        }
         Error::Unavailable(format!(
             "no NATS server lets us in at {servers}: {error}; start one, or correct cluster.nats"
         ))
@@ -33,7 +38,19 @@ pub(super) async fn connect(options: &NatsOptions) -> Result<Context, Error> {
     Ok(ContextBuilder::new().timeout(REQUEST_MAX).ack_timeout(REQUEST_MAX).build(client))
 }
 
-/// Returns the queue and the bucket.
+/// Returns addresses as they may be shown: without users, passwords and tokens.
+pub(super) fn shown(servers: &[String]) -> String {
+    let without = |server: &String| match server.rsplit_once('@') {
+        Some((before, host)) => match before.split_once("://") {
+            Some((scheme, _)) => format!("{scheme}://{host}"),
+            None => host.to_owned(),
+        },
+        None => server.clone(),
+    };
+    servers.iter().map(without).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the queue and the bucket; only who runs jobs makes them.
 pub(super) async fn streams(
     context: &Context,
     options: &NatsOptions,
@@ -48,7 +65,8 @@ pub(super) async fn streams(
         max_messages_per_subject: 1,
         discard: DiscardPolicy::New,
         discard_new_per_subject: true,
-        duplicate_window: DUPLICATE_WINDOW,
+        // What is forgotten may be submitted again.
+        duplicate_window: DUPLICATE_WINDOW.min(options.remembered()),
         description: Some("Tidemill: jobs that have not ended".to_owned()),
         ..Config::default()
     };
@@ -60,18 +78,25 @@ pub(super) async fn streams(
         num_replicas: options.replicas,
         max_messages: -1,
         max_messages_per_subject: 1,
-        max_age: options.keep_age,
         discard: DiscardPolicy::New,
-        duplicate_window: DUPLICATE_WINDOW.min(options.keep_age),
+        duplicate_window: DUPLICATE_WINDOW,
         allow_rollup: true,
         deny_delete: true,
         description: Some("Tidemill: jobs that have begun".to_owned()),
         ..Config::default()
     };
+    if !options.is_runner {
+        return Ok((there(context, &queue.name).await?, there(context, &state.name).await?));
+    }
     Ok((stream(context, queue).await?, stream(context, state).await?))
 }
 
-/// Makes one consumer for each priority, in the order of [`Priority::ALL`].
+/// Returns one consumer for each priority, in the order of [`Priority::ALL`]; one that is missing
+/// is made, one that is there is left as it is, because every node shares it.
+///
+/// # Errors
+///
+/// [`Error::OtherLease`] when the nodes before have another lease.
 pub(super) async fn consumers(
     queue: &Stream,
     options: &NatsOptions,
@@ -88,16 +113,21 @@ pub(super) async fn consumers(
             ..pull::Config::default()
         };
         let mut tries = 0;
-        loop {
-            match queue.create_consumer(config.clone()).await {
-                Ok(consumer) => break consumers.push(consumer),
+        let consumer = loop {
+            match queue.get_or_create_consumer(&consumer_name(priority), config.clone()).await {
+                Ok(consumer) => break consumer,
                 Err(error) if tries == SETUP_TRIES => {
                     return Err(unavailable("make a consumer", &error));
                 }
                 Err(_) => tries += 1,
             }
             sleep(SETUP_PAUSE).await;
+        };
+        let theirs = consumer.cached_info().config.ack_wait;
+        if theirs != options.lease {
+            return Err(Error::OtherLease { ours: options.lease, theirs });
         }
+        consumers.push(consumer);
     }
     Ok(consumers)
 }
@@ -124,6 +154,14 @@ pub(super) fn state_subject(options: &NatsOptions, id: &str) -> String {
 /// Returns the subject where submissions are made known; nothing is lost with what is said there.
 pub(super) fn news(options: &NatsOptions) -> String {
     format!("{}.news", options.name)
+}
+
+/// Finds a stream that a node has made.
+async fn there(context: &Context, name: &str) -> Result<Stream, Error> {
+    context.get_stream(name).await.map_err(|error| {
+        let error = unavailable(&format!("find the stream {name}"), &error);
+        Error::Unavailable(format!("{error}; the first node of the cluster makes it: start one"))
+    })
 }
 
 /// Finds or makes a stream; a cluster that is electing its leaders gets some time.
@@ -164,3 +202,17 @@ const ACK_PENDING_MAX: i64 = 100_000;
 const SETUP_TRIES: u32 = 40;
 
 const SETUP_PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_of_addresses_are_not_shown() {
+        let servers = ["nats://u:p@ss@a:1", "token@b:2", "tls://c:3"].map(str::to_owned);
+        assert_eq!(shown(&servers), "nats://a:1, b:2, tls://c:3");
+        let options = NatsOptions::new(servers);
+        let text = format!("{options:?}");
+        assert!(!text.contains("p@ss") && !text.contains("token"), "{text}");
+    }
+}

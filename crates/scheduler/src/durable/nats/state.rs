@@ -1,5 +1,6 @@
 //! The bucket: reading a job, and writing it over what was read.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_nats::jetstream::context::PublishErrorKind;
@@ -8,6 +9,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind
 use tokio::time::sleep;
 
 use super::{Shared, setup, unavailable};
+use crate::durable::clock;
 use crate::durable::error::Error;
 use crate::durable::job::{Job, JobId};
 
@@ -99,6 +101,43 @@ impl Shared {
         }
         Ok((jobs, Some(revision)))
     }
+
+    /// Forgets what ended long enough ago; returns which. The bucket is in the order of the last
+    /// writes, and an end is a job's last one: what was passed over comes again when it has ended.
+    pub(super) async fn forget(&self) -> Result<Vec<JobId>, Error> {
+        let subject = setup::state_subject(&self.options, "*");
+        let age_ms = u64::try_from(self.options.remembered().as_millis()).unwrap_or(u64::MAX);
+        let before_ms = clock::now_ms().saturating_sub(age_ms);
+        let mut forgotten = Vec::new();
+        for _ in 0..FORGET_MAX {
+            let from = self.forget_from.load(Ordering::Relaxed);
+            let message = match self.state.get_first_raw_message_by_subject(&subject, from).await {
+                Ok(message) => message,
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
+                Err(error) => return Err(unavailable("look for ended jobs", &error)),
+            };
+            let next = message.sequence + 1;
+            if let Ok(job) = parse(&message.payload)
+                && let Some(ended_at_ms) = job.progress.ended_at_ms
+            {
+                if ended_at_ms > before_ms {
+                    break;
+                }
+                // As long as the queue has it, its record keeps it from beginning again.
+                if let Some((_, number)) = self.waiting(job.id).await? {
+                    let deleted = self.queue.delete_message(number).await;
+                    deleted.map_err(|error| unavailable("delete an ended job", &error))?;
+                    break;
+                }
+                let purge = self.state.purge().filter(message.subject.to_string());
+                let purged = purge.sequence(next).await;
+                purged.map_err(|error| unavailable("forget a job", &error))?;
+                forgotten.push(job.id);
+            }
+            self.forget_from.store(next, Ordering::Relaxed);
+        }
+        Ok(forgotten)
+    }
 }
 
 /// Reads a job as it is stored.
@@ -110,5 +149,8 @@ pub(super) fn parse(payload: &[u8]) -> Result<Job, Error> {
 
 /// A request is repeated so often; each may take as long as the client's timeout.
 const TRIES: u32 = 5;
+
+/// Records that one call looks at.
+const FORGET_MAX: usize = 200;
 
 const PAUSE: Duration = Duration::from_millis(100);

@@ -53,6 +53,10 @@ pub struct SqliteOptions {
     pub keep_count: u64,
     /// How long they are.
     pub keep_age: Duration,
+    /// One runner has the file to itself, and says so with [`SqliteStore::take_over`] when it
+    /// begins. Then a lease ends with its runner only: no step of the clock, no suspend and no
+    /// full disk has a second copy of a job begun.
+    pub is_alone: bool,
     /// The file grows no larger.
     pub bytes_max: Option<u64>,
 }
@@ -65,6 +69,7 @@ impl SqliteOptions {
             waiting_max: 100_000,
             keep_count: 10_000,
             keep_age: Duration::from_secs(7 * 86_400),
+            is_alone: false,
             bytes_max: None,
         }
     }
