@@ -109,8 +109,8 @@ pub(super) static JOBS: Section<JobsSettings> = Section {
             name: "keep",
             presence: Presence::Default("\"7d\""),
             example: "\"7d\"",
-            doc: "How long an ended job, its output and its idempotency key are remembered; in a cluster for \
-                  four leases at least.",
+            doc: "How long an ended job, its output and its idempotency key are remembered; in a \
+                  cluster for four leases at least.",
             kind: Kind::Duration {
                 min: Duration::from_secs(1),
                 max: Duration::from_secs(365 * 86_400),

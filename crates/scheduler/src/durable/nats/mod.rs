@@ -16,7 +16,7 @@
 //! by who has read or written the job's end in the bucket, because an ack counts whoever sends it.
 //!
 //! Reads go to the bucket's leader; a stale one costs a failed compare-and-set and a second look.
-//! An answer that is lost is found out by reading what is there. Runners forget ended jobs, the oldest
+//! An answer that is lost is found out by reading what is there. Runners forget ended jobs, oldest
 //! first; what has not ended stays, however old. Works with servers from 2.9 on.
 
 mod lease;
