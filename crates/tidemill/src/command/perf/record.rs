@@ -1,7 +1,10 @@
 //! `tidemill perf record`: samples of a command or a process, and what is made of them.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
@@ -62,6 +65,7 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure>
     let recording = recording.map_err(|error| failed(&error))?;
     let stopper = recording.stopper();
     let is_command = arguments.program.is_given();
+    let is_over = Arc::new(AtomicBool::new(false));
     listener.on_each(move |heard| {
         // An interrupt from the terminal reaches the command as well; its end is waited for.
         if heard == Heard::Terminate || !is_command {
@@ -70,16 +74,27 @@ pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure>
     });
     if let Some(seconds) = arguments.duration {
         let stopper = recording.stopper();
-        crate::command::signals::after(Duration::from_secs(seconds), move || stopper.stop());
+        let is_over = Arc::clone(&is_over);
+        crate::command::signals::after(Duration::from_secs(seconds), move || {
+            is_over.store(true, Ordering::Relaxed);
+            stopper.stop();
+        });
     }
     let profile = recording.wait().map_err(|error| failed(&error))?;
+    // First what needs no file: it is not lost where one cannot be written.
+    show(&profile, arguments, &files, output);
     for (path, form) in &files {
         let bytes = form.render(&profile, &title);
-        fs::write(path, bytes).map_err(|error| {
-            Failure::outside(format!("cannot write {}: {error}", path.display()))
-        })?;
+        fs::write(path, bytes).map_err(|error| cannot_write(path, &error))?;
     }
-    show(&profile, arguments, &files, output);
+    if !output.is_json {
+        let names: Vec<_> = files.iter().map(|(path, _)| path.display().to_string()).collect();
+        output.aside(&format!("written: {}", names.join(", ")));
+    }
+    if is_over.load(Ordering::Relaxed) {
+        // We have ended it ourselves, as was asked for.
+        return Ok(());
+    }
     pass_on(profile.status())
 }
 
@@ -125,7 +140,18 @@ fn files(asked: &[PathBuf]) -> Result<Vec<(PathBuf, Form)>, Failure> {
         if folder.is_some_and(|folder| !folder.is_dir()) {
             return Err(Failure::input(format!("{}: there is no such folder", path.display())));
         }
-        Ok((path.clone(), Form::of(path)?))
+        let form = Form::of(path)?;
+        let is_there = path.exists();
+        OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(|error| cannot_write(path, &error))?;
+        if !is_there {
+            // A command that cannot be started leaves no empty file.
+            fs::remove_file(path).map_err(|error| cannot_write(path, &error))?;
+        }
+        Ok((path.clone(), form))
     };
     asked.iter().map(file).collect()
 }
@@ -155,7 +181,10 @@ fn show(profile: &Profile, arguments: &Arguments, files: &[(PathBuf, Form)], out
         let heads = ["SELF", "TOTAL", "FUNCTION", "PLACE"];
         output.aside(&output.table("  ", &heads, &rows));
     }
-    output.aside(&format!("written: {}", names.join(", ")));
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    Failure::outside(format!("cannot write {}: {error}", path.display()))
 }
 
 fn summary(profile: &Profile) -> String {
