@@ -9,6 +9,7 @@
 //! A step works on what it took off the lists, so takers never wait for it; only growth and threads
 //! that come or go meet its lock.
 
+use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
 use super::{BufferPool, Shared};
@@ -28,16 +29,24 @@ pub struct Cleaned {
 /// Where the clean-up stands.
 #[derive(Debug)]
 pub(super) struct Cleaning {
-    window_end: Option<Instant>,
+    /// None before the first window.
+    window: Option<Window>,
     /// Batches still to be given back, by class.
     idle: Box<[u32]>,
     scratch: Vec<u32>,
 }
 
+/// A window of the time-to-live that has begun.
+#[derive(Debug)]
+struct Window {
+    /// None when it never ends: that late there is no time.
+    end: Option<Instant>,
+}
+
 impl Cleaning {
     pub(super) fn new(classes: usize) -> Self {
         Self {
-            window_end: None,
+            window: None,
             idle: vec![0; classes].into(),
             scratch: Vec::with_capacity(STEP_BLOCKS as usize),
         }
@@ -53,7 +62,9 @@ impl BufferPool {
         self.tick(now);
         match self.shared.cleaning.try_lock() {
             Ok(mut cleaning) => self.shared.step(&mut cleaning, now),
-            Err(_) => Cleaned::default(),
+            // What a panic left behind is a count too high at worst, which `release` finds.
+            Err(TryLockError::Poisoned(left)) => self.shared.step(&mut left.into_inner(), now),
+            Err(TryLockError::WouldBlock) => Cleaned::default(),
         }
     }
 
@@ -86,19 +97,19 @@ impl BufferPool {
 
 impl Shared {
     fn step(&self, cleaning: &mut Cleaning, now: Instant) -> Cleaned {
-        let is_over = match cleaning.window_end {
-            Some(end) => now >= end,
+        let is_over = match &cleaning.window {
+            Some(window) => window.end.is_some_and(|end| now >= end),
             None => {
                 // The first window begins now, so nothing is idle yet.
                 self.measure(cleaning);
                 cleaning.idle.fill(0);
-                cleaning.window_end = Some(now + self.time_to_live);
+                cleaning.window = Some(Window { end: now.checked_add(self.time_to_live) });
                 false
             }
         };
         if is_over {
             self.measure(cleaning);
-            cleaning.window_end = Some(now + self.time_to_live);
+            cleaning.window = Some(Window { end: now.checked_add(self.time_to_live) });
         }
         let mut budget = STEP_BLOCKS;
         let mut bytes = 0;

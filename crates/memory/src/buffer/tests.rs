@@ -203,6 +203,18 @@ fn clean_all(pool: &BufferPool, now: Instant) -> usize {
 
 #[cfg(not(miri))]
 #[test]
+fn memory_that_lives_for_ever_is_never_cleaned() {
+    let pool = BufferPool::builder().time_to_live(Duration::MAX).build().unwrap();
+    drop(pool.take(4096).unwrap());
+    let start = now();
+    for hours in [0, 1, 1_000_000] {
+        let now = start + Duration::from_secs(3600 * hours);
+        assert_eq!(pool.clean(now), Cleaned::default());
+    }
+    assert_eq!(pool.stats().classes.iter().map(|class| class.cold).sum::<u64>(), 0);
+}
+
+#[test]
 fn the_background_thread_cleans_and_stops() {
     let pool = BufferPool::builder()
         .classes(&[4096])
