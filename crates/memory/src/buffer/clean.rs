@@ -78,7 +78,7 @@ impl BufferPool {
         let (pool, stopped) = (self.clone(), Arc::clone(&stop));
         let worker = move || pool.clean_until(&stopped);
         let thread = Builder::new().name("memory-clean".to_owned()).spawn(worker)?;
-        Ok(Cleaner { stop, thread: Some(thread) })
+        Ok(Cleaner { stop, thread: Some(thread), pool: self.clone() })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the background thread is the clean-up's shell")]
@@ -127,6 +127,10 @@ impl Shared {
         Cleaned { bytes, more: cleaning.idle.iter().any(|&idle| idle > 0) }
     }
 
+    fn is_forked(&self) -> bool {
+        self.classes.first().is_some_and(|class| class.pool.core().is_forked())
+    }
+
     /// Notes what was idle for the whole window, and begins the next one.
     fn measure(&self, cleaning: &mut Cleaning) {
         for (class, idle) in self.classes.iter().zip(&mut cleaning.idle) {
@@ -148,10 +152,16 @@ impl Shared {
 pub struct Cleaner {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
+    pool: BufferPool,
 }
 
 impl Drop for Cleaner {
     fn drop(&mut self) {
+        if self.pool.shared.is_forked() {
+            // The thread is the parent's, and so is its lock.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         *lock(&self.stop.0) = true;
         self.stop.1.notify_all();
         if let Some(thread) = self.thread.take() {

@@ -19,6 +19,9 @@ impl Core {
     /// neighbours are idle too. When the list turns out damaged it is rebuilt instead.
     pub(crate) fn release(&self, batches: u32, scratch: &mut Vec<u32>) -> (usize, bool) {
         scratch.clear();
+        if self.is_forked() {
+            return (0, false);
+        }
         // Held throughout: a rebuild must not see these blocks as lost.
         let registry = self.lock();
         let Some(region) = registry.region.as_ref() else { return (0, false) };
