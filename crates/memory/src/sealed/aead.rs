@@ -178,6 +178,9 @@ impl<T: Sealable> Sealed<T> {
 
     /// Calls `work` with the value, which is wiped afterwards, also when `work` panics.
     ///
+    /// The value itself is in plain memory meanwhile, on the stack or the heap, which may reach
+    /// swap, core dumps and forked children. [`SealedBuffer::open`] keeps it in a [`Secret`].
+    ///
     /// # Errors
     ///
     /// [`OpenError`] when the memory was changed, and in a forked child.
