@@ -73,6 +73,14 @@ pub enum CapacityError {
         /// The size of one slot in bytes.
         value_bytes: usize,
     },
+    /// The system has no memory for the queue.
+    #[error("no memory for a queue of {capacity} values of {value_bytes} bytes")]
+    NoMemory {
+        /// The capacity, rounded up to a power of two, in values.
+        capacity: usize,
+        /// The size of one slot in bytes.
+        value_bytes: usize,
+    },
     /// The limit of an unbounded queue is below the two segments that it needs.
     #[error("a limit of {limit_bytes} bytes is below the {needed_bytes} that two segments take")]
     LimitTooSmall {

@@ -12,7 +12,9 @@
 //!
 //! A notifier:
 //! 4. changes the queue, fences (SeqCst) and reads `waiting`; zero ends it.
-//! 5. lock, mark the first `Waiting` entry `Notified`, lower `waiting`, unlock, wake.
+//! 5. lock, mark the first `Waiting` entry `Notified`, lower `waiting`, unlock, wake; at most as
+//!    often as there were entries in 4. Later ones come behind those, and see the change by 3: a
+//!    waiter that is woken and waits again does not keep its notifier busy.
 //!
 //! No wake-up is lost: of the fences in 3 and 4 one comes first, so either the waiter's second try
 //! sees the change or the notifier sees the waiter. An entry that was `Notified` but whose owner
@@ -46,8 +48,9 @@ impl Event {
     pub(crate) fn notify(&self, count: usize) {
         // Rule 4. The change must not be ordered after the load.
         full_fence();
-        if self.waiting.load(Ordering::Relaxed) != 0 {
-            self.notify_listed(count);
+        let listed = self.waiting.load(Ordering::Relaxed);
+        if listed != 0 {
+            self.notify_listed(count.min(listed));
         }
     }
 
@@ -301,6 +304,43 @@ const SPIN_ROUNDS_BUSY: u32 = 12;
 /// halved the rate of a publisher. The busy part as a whole lasts 3-11 us, about what a sleep
 /// costs.
 const SPIN_PAUSES: u32 = 16;
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod reentry {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Waits again as soon as it is woken, while there are rounds left.
+    struct Restless {
+        event: Arc<Event>,
+        rounds: AtomicUsize,
+    }
+
+    impl Wake for Restless {
+        fn wake(self: Arc<Self>) {
+            let take = |rounds: usize| rounds.checked_sub(1);
+            let left = self.rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+            if left.is_ok() {
+                self.event.locked(|list| list.append(Arc::clone(&self).into()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_notification_of_all_is_for_those_who_waited_when_it_began() {
+        let event = Arc::new(Event::new());
+        let restless =
+            Arc::new(Restless { event: Arc::clone(&event), rounds: AtomicUsize::new(100) });
+        for _ in 0..3 {
+            event.locked(|list| list.append(Arc::clone(&restless).into()));
+        }
+        event.notify(usize::MAX);
+        assert_eq!(restless.rounds.load(Ordering::Relaxed), 97);
+        assert_eq!(event.waiting.load(Ordering::Relaxed), 3);
+    }
+}
 
 #[cfg(all(test, loom))]
 mod tests {

@@ -101,7 +101,7 @@ impl<T> Queue<T> {
     ///
     /// # Errors
     ///
-    /// When `capacity` is zero or does not fit the address space.
+    /// When `capacity` is zero, does not fit the address space, or there is no memory for it.
     pub fn new(capacity: usize) -> Result<Self, CapacityError> {
         Self::with_slots(capacity)
     }
@@ -112,7 +112,7 @@ impl<T> Queue<T, Waiting> {
     ///
     /// # Errors
     ///
-    /// When `capacity` is zero or does not fit the address space.
+    /// When `capacity` is zero, does not fit the address space, or there is no memory for it.
     ///
     /// # Examples
     ///
@@ -264,10 +264,16 @@ impl<T, W: Wait> Queue<T, W> {
         let count = slot_count(capacity, size_of::<Slot<T>>())?;
         let slot =
             |_| Slot { turn: AtomicUsize::new(0), value: UnsafeCell::new(MaybeUninit::uninit()) };
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(count).map_err(|_| CapacityError::NoMemory {
+            capacity: count,
+            value_bytes: size_of::<Slot<T>>(),
+        })?;
+        slots.extend((0..count).map(slot));
         Ok(Self {
             tail: Padded(End::default()),
             head: Padded(End::default()),
-            slots: (0..count).map(slot).collect(),
+            slots: slots.into(),
             lap_shift: count.trailing_zeros(),
             wait: W::default(),
         })

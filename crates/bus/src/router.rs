@@ -17,8 +17,8 @@
 //! 1. Subscribe: under the lock of `members`, publish a copy of the list with the new subscriber. A
 //!    `publish` that begins after `subscribe` returns reaches it.
 //! 2. Publish: take a snapshot of the list (a [`Publisher`] keeps one, and takes another when the
-//!    version has changed); offer a clone of the payload to each, the payload
-//!    itself to the last.
+//!    version has changed); offer a clone of the payload to each, the payload itself to the last
+//!    (`publish_async` offers a clone to that one too).
 //! 3. Unsubscribe (drop of the [`Subscription`]): close the queue, publish a copy of the list
 //!    without it, drop what is left in the queue. A publisher with an older snapshot is answered
 //!    `Closed` and goes on; one that waits for room there is woken by the close.
@@ -81,7 +81,8 @@ pub struct Router<T> {
     reason = "a settings struct, built with `..Default::default()`"
 )]
 pub struct Limits {
-    /// The number of topics at most; each takes about 16 bytes before it is used.
+    /// The number of topics at most; each takes about 16 bytes from the start, so that a router
+    /// without memory for them ends the process.
     pub topics_max: u32,
     /// The number of subscribers per topic at most.
     pub subscribers_per_topic_max: usize,

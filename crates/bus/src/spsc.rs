@@ -66,7 +66,7 @@ use crate::wait::{Polling, Wait, Waiting};
 ///
 /// # Errors
 ///
-/// When `capacity` is zero or does not fit the address space.
+/// When `capacity` is zero, does not fit the address space, or there is no memory for it.
 pub fn ring<T>(capacity: usize) -> Result<Halves<T>, CapacityError> {
     halves(capacity)
 }
@@ -75,7 +75,7 @@ pub fn ring<T>(capacity: usize) -> Result<Halves<T>, CapacityError> {
 ///
 /// # Errors
 ///
-/// When `capacity` is zero or does not fit the address space.
+/// When `capacity` is zero, does not fit the address space, or there is no memory for it.
 ///
 /// # Examples
 ///
@@ -371,7 +371,7 @@ fn halves<T, W: Wait>(capacity: usize) -> Result<Halves<T, W>, CapacityError> {
     let ring = Arc::new(Ring {
         tail: Padded(AtomicUsize::new(0)),
         head: Padded(AtomicUsize::new(0)),
-        slots: Slots::new(slots),
+        slots: Slots::new(slots)?,
         producer_gone: AtomicBool::new(false),
         consumer_gone: AtomicBool::new(false),
         wait: W::default(),
@@ -558,6 +558,8 @@ mod tests {
             let error = ring::<u64>(capacity).err();
             assert_eq!(error, Some(CapacityError::TooLarge { capacity, value_bytes: 8 }));
         }
+        let error = ring::<u64>(1 << 55).err();
+        assert_eq!(error, Some(CapacityError::NoMemory { capacity: 1 << 55, value_bytes: 8 }));
     }
 
     #[test]

@@ -108,6 +108,8 @@ fn impossible_sizes_are_named_errors() {
     assert_eq!(mpmc::Queue::<u8>::new(0).err(), Some(CapacityError::Zero));
     let error = mpmc::Queue::<u64>::new(usize::MAX).err();
     assert!(matches!(error, Some(CapacityError::TooLarge { capacity: usize::MAX, .. })));
+    let error = mpmc::Queue::<u64>::new(1 << 55).err();
+    assert!(matches!(error, Some(CapacityError::NoMemory { .. })), "{error:?}");
     let error = unbounded::Queue::<u64>::with_limit(100).err();
     assert!(matches!(error, Some(CapacityError::LimitTooSmall { limit_bytes: 100, .. })));
 }

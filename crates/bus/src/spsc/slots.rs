@@ -5,9 +5,10 @@
 //! one line; `watch` has one cell per slot through which a model sees every access, and takes no
 //! memory otherwise.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::NonNull;
 
+use crate::error::CapacityError;
 use crate::sync::cell;
 
 /// A power of two of slots.
@@ -28,7 +29,7 @@ unsafe impl<T: Send> Send for Slots<T> {}
 
 impl<T> Slots<T> {
     /// Makes `count` empty slots; `count` is a power of two that fits the address space.
-    pub(super) fn new(count: usize) -> Self {
+    pub(super) fn new(count: usize) -> Result<Self, CapacityError> {
         assert!(count.is_power_of_two(), "the mask needs a power of two");
         let layout = Self::layout(count);
         let values = if layout.size() == 0 {
@@ -36,9 +37,11 @@ impl<T> Slots<T> {
         } else {
             // SAFETY: the layout has a size.
             let memory = unsafe { alloc(layout) };
-            NonNull::new(memory.cast()).unwrap_or_else(|| handle_alloc_error(layout))
+            NonNull::new(memory.cast())
+                .ok_or(CapacityError::NoMemory { capacity: count, value_bytes: size_of::<T>() })?
         };
-        Self { values, count, watch: (0..count).map(|_| cell::UnsafeCell::new(())).collect() }
+        let watch = (0..count).map(|_| cell::UnsafeCell::new(())).collect();
+        Ok(Self { values, count, watch })
     }
 
     pub(super) fn count(&self) -> usize {

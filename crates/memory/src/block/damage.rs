@@ -160,3 +160,65 @@ fn the_hook_may_use_the_pool() {
     assert_eq!(pool.stats().quarantined, 1);
     slot.lock().unwrap().take();
 }
+
+#[test]
+fn a_clean_up_of_a_list_that_leads_to_held_blocks_rebuilds_it_and_leaves_them_alone() {
+    let (pool, told) = pool(Hardening::Full, 1024);
+    let mut kept: Vec<_> = (0..512).map(|_| pool.take().unwrap()).collect();
+    for block in &mut kept {
+        block.fill(7);
+        let mut chain = slots::Chain::EMPTY;
+        chain.push(&pool.core.slots, block.index());
+        pool.core.publish(chain);
+    }
+    assert_eq!(pool.core.release(512, &mut Vec::new()), (0, false));
+    assert!(kept.iter().flat_map(|block| block.iter()).all(|&byte| byte == 7));
+    let rest = take_all(&pool);
+    assert_eq!(rest.len(), 512);
+    let held: HashSet<_> = kept.iter().chain(&rest).map(Block::index).collect();
+    assert_eq!(held.len(), 1024, "no block was handed out twice");
+    assert!(matches!(told.lock().unwrap()[..], [Incident::Rebuilt { .. }]));
+}
+
+#[test]
+fn a_clean_up_loses_no_block_of_a_damaged_batch() {
+    let (pool, told) = pool(Hardening::Full, 64);
+    drop(take_all(&pool));
+    for block in 0..56 {
+        pool.core.slots.get(block).next.store(0x4141_4141, Ordering::Relaxed);
+    }
+    assert_eq!(pool.core.release(14, &mut Vec::new()), (0, false));
+    assert_eq!(take_all(&pool).len(), 64);
+    assert!(matches!(told.lock().unwrap()[..], [Incident::Rebuilt { free: 64 }]));
+}
+
+#[test]
+fn a_batch_with_a_wrong_length_or_depth_makes_the_lists_be_rebuilt() {
+    // Lengths 0, 255, 200, 3 and 5 of 4; depth 0.
+    for info in [0, 0x1ff, 0x1c8, 0x103, 0x105, 0x004] {
+        let (pool, told) = pool(Hardening::Full, 64);
+        drop(take_all(&pool));
+        for block in 0..56 {
+            pool.core.slots.get(block).info.store(info, Ordering::Relaxed);
+        }
+        assert_eq!(take_all(&pool).len(), 64, "info {info:#x}");
+        assert!(matches!(told.lock().unwrap()[..], [Incident::Rebuilt { .. }]), "info {info:#x}");
+    }
+}
+
+#[test]
+fn a_clean_up_keeps_the_poison_of_blocks_whose_pages_it_keeps() {
+    // The last page is not full, so it is kept.
+    let (pool, told) = pool(Hardening::Full, 1000);
+    let mut blocks = take_all(&pool);
+    let last = blocks.iter_mut().max_by_key(|block| block.index()).unwrap();
+    let (index, freed) = (last.index(), &raw mut last[0]);
+    drop(blocks);
+    pool.core.gather();
+    let (bytes, _) = pool.core.release(256, &mut Vec::new());
+    assert!(bytes > 0);
+    // SAFETY: the pool's memory is still mapped and nobody reads it meanwhile: the deed under test.
+    unsafe { freed.write_volatile(0) };
+    assert_eq!(take_all(&pool).len(), 999);
+    assert_eq!(*told.lock().unwrap(), [Incident::UseAfterFree { block: index }]);
+}

@@ -142,13 +142,14 @@ impl Chain {
         }
         let index = self.head;
         match slots.follow(index) {
-            Ok(next) => {
+            // The last link leads nowhere, and no other one does.
+            Ok(next) if (next == NIL) == (self.len == 1) => {
                 *self = Self { head: next, len: self.len - 1 };
                 Ok(Some(index))
             }
-            Err(damaged) => {
+            _ => {
                 *self = Self::EMPTY;
-                Err(damaged)
+                Err(Damaged)
             }
         }
     }

@@ -14,6 +14,7 @@
 //!
 //! Lock-free: an exchange fails only because another one succeeded. Never allocates.
 
+use super::magazine::BATCH_MAX;
 use super::slots::{Chain, Damaged, INDEX_BITS, NIL, Slots};
 use crate::sync::Padded;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +32,7 @@ impl Stack {
 
     /// Puts a batch on top. The caller owns every block of it.
     pub(crate) fn push(&self, slots: &Slots, batch: Chain) {
-        debug_assert!(batch.len > 0 && batch.len <= LEN_MAX, "a batch has 1 to 255 blocks");
+        debug_assert!((1..=BATCH_MAX).contains(&batch.len), "a batch is neither empty nor long");
         let first = slots.get(batch.head);
         // Relaxed: nothing behind the head is trusted before the exchange succeeds.
         let mut head = self.head.load(Ordering::Relaxed);
@@ -65,7 +66,8 @@ impl Stack {
             let slot = slots.get(top);
             let below = slots.decode(top, slot.below.load(Ordering::Relaxed));
             let info = slot.info.load(Ordering::Relaxed);
-            let Ok(below) = below else {
+            let (depth, len) = (info >> LEN_BITS, info & LEN_MAX);
+            let (Ok(below), 1.., 1..=BATCH_MAX) = (below, depth, len) else {
                 let now = self.head.load(Ordering::Acquire);
                 if now == head {
                     return Err(Damaged);
@@ -77,8 +79,7 @@ impl Stack {
             match self.head.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire)
             {
                 Ok(_) => {
-                    let batch = Chain { head: top, len: info & LEN_MAX };
-                    return Ok(Some((batch, (info >> LEN_BITS) - 1)));
+                    return Ok(Some((Chain { head: top, len }, depth - 1)));
                 }
                 Err(now) => head = now,
             }
@@ -120,5 +121,5 @@ fn successor(head: u64, index: u32) -> u64 {
 }
 
 const LEN_BITS: u32 = 8;
-/// Most blocks in one batch that the record has room for.
 const LEN_MAX: u32 = (1 << LEN_BITS) - 1;
+const _: () = assert!(BATCH_MAX <= LEN_MAX, "the record has room for any batch's length");

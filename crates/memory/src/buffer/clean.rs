@@ -9,6 +9,7 @@
 //! A step works on what it took off the lists, so takers never wait for it; only growth and threads
 //! that come or go meet its lock.
 
+use std::sync::TryLockError;
 use std::time::{Duration, Instant};
 
 use super::{BufferPool, Shared};
@@ -28,16 +29,24 @@ pub struct Cleaned {
 /// Where the clean-up stands.
 #[derive(Debug)]
 pub(super) struct Cleaning {
-    window_end: Option<Instant>,
+    /// None before the first window.
+    window: Option<Window>,
     /// Batches still to be given back, by class.
     idle: Box<[u32]>,
     scratch: Vec<u32>,
 }
 
+/// A window of the time-to-live that has begun.
+#[derive(Debug)]
+struct Window {
+    /// None when it never ends: that late there is no time.
+    end: Option<Instant>,
+}
+
 impl Cleaning {
     pub(super) fn new(classes: usize) -> Self {
         Self {
-            window_end: None,
+            window: None,
             idle: vec![0; classes].into(),
             scratch: Vec::with_capacity(STEP_BLOCKS as usize),
         }
@@ -53,7 +62,9 @@ impl BufferPool {
         self.tick(now);
         match self.shared.cleaning.try_lock() {
             Ok(mut cleaning) => self.shared.step(&mut cleaning, now),
-            Err(_) => Cleaned::default(),
+            // What a panic left behind is a count too high at worst, which `release` finds.
+            Err(TryLockError::Poisoned(left)) => self.shared.step(&mut left.into_inner(), now),
+            Err(TryLockError::WouldBlock) => Cleaned::default(),
         }
     }
 
@@ -67,7 +78,7 @@ impl BufferPool {
         let (pool, stopped) = (self.clone(), Arc::clone(&stop));
         let worker = move || pool.clean_until(&stopped);
         let thread = Builder::new().name("memory-clean".to_owned()).spawn(worker)?;
-        Ok(Cleaner { stop, thread: Some(thread) })
+        Ok(Cleaner { stop, thread: Some(thread), pool: self.clone() })
     }
 
     #[expect(clippy::disallowed_methods, reason = "the background thread is the clean-up's shell")]
@@ -86,19 +97,19 @@ impl BufferPool {
 
 impl Shared {
     fn step(&self, cleaning: &mut Cleaning, now: Instant) -> Cleaned {
-        let is_over = match cleaning.window_end {
-            Some(end) => now >= end,
+        let is_over = match &cleaning.window {
+            Some(window) => window.end.is_some_and(|end| now >= end),
             None => {
                 // The first window begins now, so nothing is idle yet.
                 self.measure(cleaning);
                 cleaning.idle.fill(0);
-                cleaning.window_end = Some(now + self.time_to_live);
+                cleaning.window = Some(Window { end: now.checked_add(self.time_to_live) });
                 false
             }
         };
         if is_over {
             self.measure(cleaning);
-            cleaning.window_end = Some(now + self.time_to_live);
+            cleaning.window = Some(Window { end: now.checked_add(self.time_to_live) });
         }
         let mut budget = STEP_BLOCKS;
         let mut bytes = 0;
@@ -114,6 +125,10 @@ impl Shared {
             *idle = if had_all { *idle - batches } else { 0 };
         }
         Cleaned { bytes, more: cleaning.idle.iter().any(|&idle| idle > 0) }
+    }
+
+    fn is_forked(&self) -> bool {
+        self.classes.first().is_some_and(|class| class.pool.core().is_forked())
     }
 
     /// Notes what was idle for the whole window, and begins the next one.
@@ -137,10 +152,16 @@ impl Shared {
 pub struct Cleaner {
     stop: Arc<(Mutex<bool>, Condvar)>,
     thread: Option<JoinHandle<()>>,
+    pool: BufferPool,
 }
 
 impl Drop for Cleaner {
     fn drop(&mut self) {
+        if self.pool.shared.is_forked() {
+            // The thread is the parent's, and so is its lock.
+            std::mem::forget(self.thread.take());
+            return;
+        }
         *lock(&self.stop.0) = true;
         self.stop.1.notify_all();
         if let Some(thread) = self.thread.take() {

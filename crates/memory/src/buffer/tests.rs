@@ -203,6 +203,47 @@ fn clean_all(pool: &BufferPool, now: Instant) -> usize {
 
 #[cfg(not(miri))]
 #[test]
+fn memory_that_lives_for_ever_is_never_cleaned() {
+    let pool = BufferPool::builder().time_to_live(Duration::MAX).build().unwrap();
+    drop(pool.take(4096).unwrap());
+    let start = now();
+    for hours in [0, 1, 1_000_000] {
+        let now = start + Duration::from_secs(3600 * hours);
+        assert_eq!(pool.clean(now), Cleaned::default());
+    }
+    assert_eq!(pool.stats().classes.iter().map(|class| class.cold).sum::<u64>(), 0);
+}
+
+#[cfg(not(miri))]
+#[test]
+fn a_forked_child_counts_and_cleans_without_waiting_for_the_parents_threads() {
+    let pool = pool();
+    let cleaner = pool.clean_in_background().unwrap();
+    let core = pool.shared.classes[0].pool.core();
+    let late = now() + Duration::from_secs(5);
+    let child = core.while_locked(|| {
+        // SAFETY: the child only uses memory, and ends by `_exit` or the alarm.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: takes a number; a child that waits is killed.
+            unsafe { libc::alarm(20) };
+            let classes = pool.stats().classes.len();
+            let released = core.release(1, &mut Vec::new());
+            let cleaned = pool.clean(late);
+            drop(cleaner);
+            let good = classes > 0 && released == (0, false) && cleaned == Cleaned::default();
+            // SAFETY: ends the child without running the parent's destructors.
+            unsafe { libc::_exit(i32::from(!good)) };
+        }
+        child
+    });
+    let mut status = 0;
+    // SAFETY: waits for the child made above.
+    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
+    assert_eq!((waited, status), (child, 0));
+}
+
+#[test]
 fn the_background_thread_cleans_and_stops() {
     let pool = BufferPool::builder()
         .classes(&[4096])

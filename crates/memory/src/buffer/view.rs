@@ -58,7 +58,10 @@ impl Clone for View {
     fn clone(&self) -> Self {
         // Relaxed: the clone comes from a view that keeps the count above zero.
         let views = self.block.views().fetch_add(1, Ordering::Relaxed);
-        assert!(views < VIEWS_MAX, "fewer than 2^31 views of one buffer");
+        if views >= VIEWS_MAX {
+            // As `Arc` does: a caught panic would leave the count raised, and so let it wrap.
+            std::process::abort();
+        }
         // SAFETY: a bitwise copy of a block that is only read while there are views, and that
         // only the last view drops.
         let block = unsafe { std::ptr::read(&raw const self.block) };

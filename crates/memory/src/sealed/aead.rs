@@ -46,7 +46,7 @@ impl SealingKey {
     ///
     /// # Errors
     ///
-    /// When the system has no randomness.
+    /// When the system has no randomness, and in a forked child, where the key is wiped.
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> io::Result<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
         getrandom::fill(&mut nonce).map_err(io::Error::other)?;
@@ -56,7 +56,7 @@ impl SealingKey {
         sealed.extend_from_slice(plain);
         let content = &mut sealed[1 + NONCE_BYTES..];
         let tag = self
-            .cipher()
+            .cipher()?
             .encrypt_inout_detached(&XNonce::from(nonce), &associated(context), content.into())
             .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         sealed.extend_from_slice(&tag);
@@ -67,7 +67,8 @@ impl SealingKey {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] for any difference, and when there is no memory for the secret.
+    /// [`OpenError`] for any difference, when there is no memory for the secret, and in a forked
+    /// child, where the key is wiped.
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Secret, OpenError> {
         let (version, sealed) = sealed.split_first().ok_or(OpenError)?;
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(OpenError)?;
@@ -78,6 +79,7 @@ impl SealingKey {
         let mut plain = Secret::zeroed(content.len()).map_err(|_| OpenError)?;
         plain.copy_from_slice(content);
         self.cipher()
+            .map_err(|_| OpenError)?
             .decrypt_inout_detached(
                 &XNonce::from(*nonce),
                 &associated(context),
@@ -89,8 +91,9 @@ impl SealingKey {
     }
 
     /// Expands the key; the copy on the stack wipes itself.
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new_from_slice(&self.key).expect("a sealing key has 32 bytes")
+    fn cipher(&self) -> io::Result<XChaCha20Poly1305> {
+        let key = self.key.as_key()?;
+        Ok(XChaCha20Poly1305::new_from_slice(key).expect("a sealing key has 32 bytes"))
     }
 }
 
@@ -105,7 +108,7 @@ impl SealedBuffer {
     ///
     /// # Errors
     ///
-    /// When the system has no randomness; `plain` is wiped then too.
+    /// As [`SealingKey::seal`]; `plain` is wiped then too.
     pub fn seal(key: &Arc<SealingKey>, plain: &mut [u8]) -> io::Result<Self> {
         let sealed = key.seal(BUFFER_CONTEXT, plain);
         plain.zeroize();
@@ -116,7 +119,7 @@ impl SealedBuffer {
     ///
     /// # Errors
     ///
-    /// [`OpenError`] when the memory was changed.
+    /// [`OpenError`] when the memory was changed, and in a forked child.
     pub fn open(&self) -> Result<Secret, OpenError> {
         self.key.open(BUFFER_CONTEXT, &self.sealed)
     }
@@ -165,7 +168,7 @@ impl<T: Sealable> Sealed<T> {
     ///
     /// # Errors
     ///
-    /// When the system has no randomness.
+    /// As [`SealingKey::seal`].
     pub fn new(key: &Arc<SealingKey>, mut value: T) -> io::Result<Self> {
         let sealed = key.seal(BUFFER_CONTEXT, value.as_plain());
         value.zeroize();
@@ -175,9 +178,12 @@ impl<T: Sealable> Sealed<T> {
 
     /// Calls `work` with the value, which is wiped afterwards, also when `work` panics.
     ///
+    /// The value itself is in plain memory meanwhile, on the stack or the heap, which may reach
+    /// swap, core dumps and forked children. [`SealedBuffer::open`] keeps it in a [`Secret`].
+    ///
     /// # Errors
     ///
-    /// [`OpenError`] when the memory was changed.
+    /// [`OpenError`] when the memory was changed, and in a forked child.
     pub fn with<R>(&self, work: impl FnOnce(&T) -> R) -> Result<R, OpenError> {
         let plain = self.buffer.open()?;
         let value = zeroize::Zeroizing::new(T::from_plain(&plain).ok_or(OpenError)?);

@@ -1,10 +1,12 @@
 //! Sealing for somebody else, safe against quantum computers and against a break of either part.
 //!
 //! ```text
-//! shared   = X-Wing(recipient)                       ML-KEM-768 and X25519,
-//! draft-connolly-cfrg-xwing-kem key      = HKDF-SHA-256(salt "tidemill envelope", shared, info =
-//! header | SHA-256(context)) envelope = header:6 | encapsulation:1120 | ChaCha20-Poly1305(key,
-//! nonce 0, plain; header | encapsulation | context) header   = "TMEV" | version 1 | suite 1
+//! header   = "TMEV" | version 1 | suite 1
+//! shared   = X-Wing(recipient)      ML-KEM-768 and X25519, draft-connolly-cfrg-xwing-kem
+//! key      = HKDF-SHA-256(salt "tidemill envelope", shared,
+//!                         info = header | SHA-256(context))
+//! envelope = header:6 | encapsulation:1120
+//!          | ChaCha20-Poly1305(key, nonce 0, plain; header | encapsulation | context)
 //! ```
 //!
 //! X-Wing's combiner is SHA3-256 over both shared secrets, the X25519 share and the recipient's
@@ -53,19 +55,24 @@ impl Recipient {
     }
 
     /// Returns the half that senders need.
-    pub fn public_key(&self) -> PublicKey {
-        PublicKey(Box::new(self.keys().encapsulation_key().clone()))
+    ///
+    /// # Errors
+    ///
+    /// In a forked child, where the seed is wiped.
+    pub fn public_key(&self) -> io::Result<PublicKey> {
+        Ok(PublicKey(Box::new(self.keys()?.encapsulation_key().clone())))
     }
 
-    /// Returns the seed, for storing it sealed.
+    /// Returns the seed, for storing it sealed; all zero in a forked child.
     pub fn seed(&self) -> &Secret {
         &self.seed
     }
 
     /// Expands the seed; the copy wipes itself.
-    fn keys(&self) -> DecapsulationKeyRejectNonContrib {
-        let seed = Zeroizing::new(<[u8; SEED_BYTES]>::try_from(&*self.seed).expect("32 bytes"));
-        DecapsulationKeyRejectNonContrib::from(*seed)
+    fn keys(&self) -> io::Result<DecapsulationKeyRejectNonContrib> {
+        let seed = self.seed.as_key()?;
+        let seed = Zeroizing::new(<[u8; SEED_BYTES]>::try_from(seed).expect("32 bytes"));
+        Ok(DecapsulationKeyRejectNonContrib::from(*seed))
     }
 }
 
@@ -140,13 +147,14 @@ impl Envelope {
     ///
     /// # Errors
     ///
-    /// [`OpenError`], whatever is wrong.
+    /// [`OpenError`], whatever is wrong, and in a forked child, where the keys are wiped.
     pub fn open(&self, recipient: &Recipient, context: &[u8]) -> Result<Secret, OpenError> {
         let (front, rest) = self.0.split_at_checked(FRONT_BYTES).ok_or(OpenError)?;
         let (content, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(OpenError)?;
         let encapsulation = front.strip_prefix(&HEADER).ok_or(OpenError)?;
         let encapsulation = Ciphertext::try_from(encapsulation).map_err(|_| OpenError)?;
-        let shared = recipient.keys().try_decapsulate(&encapsulation).map_err(|_| OpenError)?;
+        let keys = recipient.keys().map_err(|_| OpenError)?;
+        let shared = keys.try_decapsulate(&encapsulation).map_err(|_| OpenError)?;
         let mut plain = Secret::zeroed(content.len()).map_err(|_| OpenError)?;
         plain.copy_from_slice(content);
         cipher(shared, context)

@@ -62,6 +62,14 @@ impl Secret {
         Ok(secret)
     }
 
+    /// Returns the key that these bytes are, unless all are zero, as a fork leaves them.
+    pub(super) fn as_key(&self) -> io::Result<&[u8]> {
+        if self.ct_eq(&vec![0; self.len]).into() {
+            return Err(io::Error::other("the key is all zero: it was wiped by a fork"));
+        }
+        Ok(self)
+    }
+
     /// Says whether the pages are kept out of swap.
     pub fn is_locked(&self) -> bool {
         self.is_locked

@@ -114,7 +114,7 @@ fn x_wing_matches_its_draft() {
 #[test]
 fn an_envelope_opens_for_its_recipient_and_context_only() {
     let (recipient, other) = (Recipient::generate().unwrap(), Recipient::generate().unwrap());
-    let public = PublicKey::from_bytes(&recipient.public_key().to_bytes()).unwrap();
+    let public = PublicKey::from_bytes(&recipient.public_key().unwrap().to_bytes()).unwrap();
     let envelope = Envelope::seal(&public, b"backup", b"the key").unwrap();
     assert_eq!(envelope.as_bytes().len(), 1142 + 7);
     assert_eq!(&*envelope.open(&recipient, b"backup").unwrap(), b"the key");
@@ -132,7 +132,7 @@ fn an_envelope_opens_for_its_recipient_and_context_only() {
 #[test]
 fn any_changed_byte_of_an_envelope_gives_the_one_error() {
     let recipient = Recipient::generate().unwrap();
-    let envelope = Envelope::seal(&recipient.public_key(), b"", b"plain").unwrap();
+    let envelope = Envelope::seal(&recipient.public_key().unwrap(), b"", b"plain").unwrap();
     let bytes = envelope.as_bytes();
     // All of header, tag and content; a sample of the encapsulation.
     let places = (0..6).chain((6..1126).step_by(97)).chain(1126..bytes.len());
@@ -178,6 +178,31 @@ fn secrets_are_protected_and_compared() {
     assert!(flags.contains("dd") && flags.contains("wf"), "no dump, wiped on fork: {flags}");
     assert_eq!(flags.contains("lo"), secret.is_locked(), "{flags}");
     assert_ne!(Secret::random(32).unwrap(), Secret::random(32).unwrap());
+}
+
+#[test]
+fn a_forked_child_has_no_keys() {
+    let (key, recipient) = (SealingKey::generate().unwrap(), Recipient::generate().unwrap());
+    let sealed = key.seal(b"", b"plain").unwrap();
+    let envelope = Envelope::seal(&recipient.public_key().unwrap(), b"", b"plain").unwrap();
+    // SAFETY: the child only uses its copy of memory and ends without running destructors.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let wiped = "the key is all zero: it was wiped by a fork";
+        let is_wiped = |error: std::io::Error| error.to_string() == wiped;
+        let all = key.seal(b"", b"plain").is_err_and(is_wiped)
+            && recipient.public_key().is_err_and(is_wiped)
+            && key.open(b"", &sealed).is_err()
+            && envelope.open(&recipient, b"").is_err();
+        // SAFETY: ends this process only.
+        unsafe { libc::_exit(i32::from(!all)) };
+    }
+    let mut status = 0;
+    // SAFETY: `status` is a valid place for the result.
+    assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+    assert_eq!(status, 0, "the child found its keys wiped");
+    assert_eq!(&*key.open(b"", &sealed).unwrap(), b"plain");
+    assert_eq!(&*envelope.open(&recipient, b"").unwrap(), b"plain");
 }
 
 /// Returns the kernel's flags of the mapping that contains `address`.

@@ -1,8 +1,8 @@
 //! The shared heart of a block pool.
 //!
 //! ```text
-//! take:  own magazine ─empty─▶ hot list ─▶ cold list ─▶ carve fresh ─▶ grow by a chunk ─▶
-//! Exhausted give:  own magazine ─full──▶ hot list          (steps on the left are lock-free)
+//! take:  own magazine ─empty─▶ hot list ─▶ cold list ─▶ carve fresh ─▶ grow ─▶ Exhausted
+//! give:  own magazine ─full──▶ hot list                   all but `grow` are lock-free
 //! ```
 //!
 //! A block is in exactly one place: fresh (index at or above `carved`), in a list, in a magazine,
@@ -232,10 +232,13 @@ impl Core {
     }
 
     /// Returns sums as of some moments during the call.
+    ///
+    /// In a forked child, where the lock's holder may not exist, what it guards may count as zero.
     pub(crate) fn census(&self) -> Census {
-        let registry = self.lock();
+        let registry =
+            if self.is_forked() { self.registry.try_lock().ok() } else { Some(self.lock()) };
         Census {
-            counts: registry.counts(),
+            counts: registry.as_ref().map_or_else(Counts::default, |registry| registry.counts()),
             carved: self.flow.carved.load(Ordering::Relaxed),
             committed: self.flow.committed.load(Ordering::Relaxed),
             cold: self.flow.cold_blocks.load(Ordering::Relaxed),
@@ -243,8 +246,15 @@ impl Core {
             out_max: self.flow.out_max.load(Ordering::Relaxed),
             misses: self.flow.misses.load(Ordering::Relaxed),
             exhausted: self.flow.exhausted.load(Ordering::Relaxed),
-            threads: registry.magazines.len(),
+            threads: registry.map_or(0, |registry| registry.magazines.len()),
         }
+    }
+
+    /// Calls `work` under the registry's lock, for tests.
+    #[cfg(all(test, not(any(loom, miri, shuttle))))]
+    pub(crate) fn while_locked<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _registry = self.lock();
+        work()
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {

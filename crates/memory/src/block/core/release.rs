@@ -1,7 +1,7 @@
 //! Giving the memory of idle blocks back; `buffer/clean.rs` says who asks and when.
 
 use super::Core;
-use crate::block::slots::FREE;
+use crate::block::slots::{Damaged, FREE};
 use crate::region::Region;
 use crate::sync::atomic::Ordering;
 
@@ -16,22 +16,22 @@ impl Core {
     /// the hot list had that many.
     ///
     /// `scratch` keeps its capacity between calls. Blocks smaller than a page are given back where
-    /// neighbours are idle too.
+    /// neighbours are idle too. When the list turns out damaged it is rebuilt instead.
     pub(crate) fn release(&self, batches: u32, scratch: &mut Vec<u32>) -> (usize, bool) {
         scratch.clear();
+        if self.is_forked() {
+            return (0, false);
+        }
         // Held throughout: a rebuild must not see these blocks as lost.
         let registry = self.lock();
         let Some(region) = registry.region.as_ref() else { return (0, false) };
-        let mut found = 0;
-        while found < batches {
-            // Damage is found again, and repaired, by the next taking.
-            let Ok(Some((mut batch, _))) = self.hot.pop(&self.slots) else { break };
-            while let Ok(Some(index)) = batch.pop(&self.slots) {
-                scratch.push(index);
-            }
-            found += 1;
-        }
-        scratch.sort_unstable();
+        let Ok(found) = self.collect(batches, scratch) else {
+            // Before anything is discarded: a block may be listed that somebody holds. What was
+            // collected is still marked free, so the rebuild lists it again.
+            drop(registry);
+            self.rebuild();
+            return (0, false);
+        };
         let bytes = self.discard(region, scratch);
         for run in scratch.chunks(self.batch as usize) {
             // Lowest addresses are taken first again: later clean-ups then find long runs.
@@ -40,6 +40,25 @@ impl Core {
             self.cold.push(&self.slots, batch);
         }
         (bytes, found == batches)
+    }
+
+    /// Takes up to `batches` batches off the hot list into `blocks`, sorted; returns how many.
+    ///
+    /// Damage is a link that leads wrong, a block that is not free, or one that is listed twice.
+    fn collect(&self, batches: u32, blocks: &mut Vec<u32>) -> Result<u32, Damaged> {
+        let mut found = 0;
+        while found < batches {
+            let Some((mut batch, _)) = self.hot.pop(&self.slots)? else { break };
+            while let Some(index) = batch.pop(&self.slots)? {
+                if !self.integrity.is_free(self, index) {
+                    return Err(Damaged);
+                }
+                blocks.push(index);
+            }
+            found += 1;
+        }
+        blocks.sort_unstable();
+        if blocks.windows(2).any(|pair| pair[0] == pair[1]) { Err(Damaged) } else { Ok(found) }
     }
 
     /// Discards the whole pages covered by the free blocks `sorted`, which the caller holds.
@@ -58,8 +77,11 @@ impl Core {
             if unsafe { region.discard(start, end - start) }.is_ok() {
                 bytes += end - start;
                 for &index in run {
-                    // The poison may be gone; a sound block is free either way.
-                    self.slots.get(index).state.store(FREE, Ordering::Relaxed);
+                    let block = self.layout.span(index..index + 1);
+                    if block.start < end && start < block.end {
+                        // Some of the poison is gone.
+                        self.slots.get(index).state.store(FREE, Ordering::Relaxed);
+                    }
                 }
             }
         }
