@@ -108,6 +108,7 @@ fn jobs_without_a_node_wait_for_one() {
     assert_eq!(show(&node, &second)["state"], "cancelled");
     assert_eq!(node.terminate(SOON).code(), Some(0));
     assert_eq!(job(&["logs", &id]).stdout, "later\n");
+    fails(&job(&["cancel", &id]), 2, "had ended: completed");
 }
 
 #[test]
@@ -273,4 +274,21 @@ fn trouble_with_the_store_keeps_nothing_else_from_serving() {
     });
     assert_eq!(testkit::http::get(node.address(), "/readyz").status, 200);
     assert_eq!(node.terminate(SOON).code(), Some(0));
+}
+
+#[test]
+fn the_largest_work_is_taken_and_an_ended_job_is_not_cancelled() {
+    let node = jobs_node("");
+    let argument = "x".repeat(100 << 10);
+    let submitted = post(&node, &json!({ "command": ["true", argument, argument] }));
+    assert_eq!(submitted.status, 201, "{}", submitted.body);
+    let path = submitted.header("location").expect("a path").to_owned();
+    let id = path.rsplit('/').next().expect("an id").to_owned();
+    let large = post(&node, &json!({ "command": ["true", "x".repeat(600 << 10)] }));
+    assert_eq!(large.status, 413, "{}", large.body);
+    assert!(large.body.contains("pass a file's name"), "{}", large.body);
+    wait_state(&node, &id, "completed");
+    let late = ask(&node, "PATCH", &path, &[], &json!({ "state": "cancelled" }));
+    assert_eq!(late.status, 409, "{}", late.body);
+    assert!(late.body.contains("had ended: completed"), "{}", late.body);
 }
