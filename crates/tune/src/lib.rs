@@ -4,7 +4,9 @@
 //! [`judge`] decides from the pairs. Everything that costs time is told through an
 //! [`Observer`](progress::Observer); nothing here prints, reads the environment or exits.
 
+pub mod attempt;
 mod error;
+pub mod find;
 pub mod judge;
 pub mod measure;
 pub mod progress;

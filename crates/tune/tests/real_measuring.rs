@@ -36,11 +36,11 @@ fn names_are_pairs() {
 "#;
 
 fn project(folder: &Path) -> Project {
-    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::create_dir_all(folder.join("src")).expect("a project in scratch space");
     fs::write(folder.join("Cargo.toml"), "[package]\nname = \"app\"\nedition = \"2021\"\n")
-        .unwrap();
-    fs::write(folder.join("src/main.rs"), MAIN).unwrap();
-    Project::open(folder).unwrap()
+        .expect("a project in scratch space");
+    fs::write(folder.join("src/main.rs"), MAIN).expect("a project in scratch space");
+    Project::open(folder).expect("a project in scratch space")
 }
 
 #[test]

@@ -108,6 +108,25 @@ impl Copy {
         })
     }
 
+    /// Runs clippy with nothing on but `lints` and returns its messages, one JSON object per line.
+    ///
+    /// # Errors
+    ///
+    /// Clippy is not installed, the project does not compile, or the session was stopped.
+    pub(crate) fn clippy(&self, lints: &[&str], stop: &Stop) -> Result<String, Error> {
+        let mut command = self.cargo("clippy", &Profile::default());
+        command.args(["--workspace", "--no-deps", "--message-format=json", "--"]);
+        // Allowed first: the project's own warnings are not what is asked for here.
+        command.args(["--cap-lints=warn", "-Aclippy::all"]);
+        command.args(lints.iter().map(|lint| format!("-Wclippy::{lint}")));
+        let output = run(&mut command, &self.log("clippy"), BUILD_TIMEOUT, stop)?;
+        if !output.is_good {
+            return Err(Error::project(format!("clippy cannot run: {}", output.last_words)));
+        }
+        fs::read_to_string(&output.stdout)
+            .map_err(|error| Error::file("read", &output.stdout, error))
+    }
+
     /// Returns a Cargo command on the copy with the settings of `profile`.
     pub(crate) fn cargo(&self, subcommand: &str, profile: &Profile) -> Command {
         let mut command = Command::new("cargo");
