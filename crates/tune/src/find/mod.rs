@@ -5,10 +5,12 @@
 
 mod clippy;
 mod edit;
+mod rules;
 mod source;
 
 pub use self::clippy::clippy;
 pub use self::edit::{Edit, Fix};
+pub use self::rules::own_rules;
 pub use self::source::{Function, SourceFile, Sources};
 
 use std::path::PathBuf;
