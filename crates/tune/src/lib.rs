@@ -5,12 +5,16 @@
 //! [`Observer`](progress::Observer); nothing here prints, reads the environment or exits.
 
 pub mod attempt;
+pub mod discover;
 mod error;
 pub mod find;
+pub mod hot;
 pub mod judge;
 pub mod measure;
 pub mod progress;
 pub mod project;
+pub mod report;
+pub mod session;
 pub mod workload;
 
 pub use self::error::{Error, ErrorKind};

@@ -84,6 +84,20 @@ impl Workload {
     }
 }
 
+impl std::fmt::Display for Workload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (flag, name) = self.target.flag();
+        write!(f, "{} {name}", flag.trim_start_matches('-'))?;
+        for arg in &self.args {
+            write!(f, " {arg}")?;
+        }
+        match &self.stdin {
+            Some(stdin) => write!(f, " < {}", stdin.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The content of `tune.toml`.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

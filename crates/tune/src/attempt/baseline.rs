@@ -1,5 +1,6 @@
 //! The project as it is, measured once, beside which every candidate is put.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Error;
@@ -11,14 +12,14 @@ use crate::workload::Workload;
 
 /// The copy of the project, ready to try candidates in.
 #[derive(Debug)]
-pub struct Bench<'a> {
-    pub(super) copy: &'a mut Copy,
+pub struct Bench {
+    pub(super) copy: Copy,
     pub(super) rule: Rule,
     pub(super) baseline: Baseline,
     /// Where instruments write.
     pub(super) folder: PathBuf,
-    package: &'a Package,
-    workload: &'a Workload,
+    package: Package,
+    workload: Workload,
 }
 
 /// What the project costs as it is.
@@ -41,7 +42,7 @@ pub struct Baseline {
     pub sample: Sample,
 }
 
-impl<'a> Bench<'a> {
+impl Bench {
     /// Builds and tests the copy, and measures the workload as it is.
     ///
     /// # Errors
@@ -49,9 +50,9 @@ impl<'a> Bench<'a> {
     /// The project does not compile, its tests fail, the workload fails, or its output or count of
     /// instructions changes from run to run: told here, before any candidate is tried.
     pub fn new(
-        copy: &'a mut Copy,
-        package: &'a Package,
-        workload: &'a Workload,
+        copy: Copy,
+        package: Package,
+        workload: Workload,
         rule: Rule,
         seed: u64,
         observer: Observer<'_>,
@@ -61,12 +62,17 @@ impl<'a> Bench<'a> {
         let stop = observer.stop();
         observer.begin("build")?;
         let prepare = |copy: &Copy, name: &str, profile: &Profile| {
-            let built = copy.build(package, &workload.target, profile, name, stop)?;
-            Ok::<_, Error>(Prepared::new(workload, &built.program, copy.root(), &folder.join(name)))
+            let built = copy.build(&package, &workload.target, profile, name, stop)?;
+            Ok::<_, Error>(Prepared::new(
+                &workload,
+                &built.program,
+                copy.root(),
+                &folder.join(name),
+            ))
         };
-        let program = prepare(copy, "before", &Profile::default())?;
+        let program = prepare(&copy, "before", &Profile::default())?;
         observer.begin("build with aligned functions")?;
-        let aligned = prepare(copy, "before-aligned", &Profile::default().aligned())?;
+        let aligned = prepare(&copy, "before-aligned", &Profile::default().aligned())?;
         observer.begin("tests")?;
         if let TestOutcome::Failed(words) = copy.test(stop)? {
             return Err(Error::project(format!(
@@ -76,7 +82,7 @@ impl<'a> Bench<'a> {
         for _ in 0..workload.warmup {
             program.run(stop)?;
         }
-        let output = expected_output(&program, workload, &folder, observer)?;
+        let output = expected_output(&program, &workload, &folder, observer)?;
         let (instructions, no_instructions) = match count(&program, &folder, observer) {
             Ok(count) => (Some(count), None),
             Err(error) if error.kind() == crate::ErrorKind::Machine => {
@@ -88,6 +94,18 @@ impl<'a> Bench<'a> {
         let baseline =
             Baseline { program, aligned, output, instructions, no_instructions, control, sample };
         Ok(Self { copy, rule, baseline, folder, package, workload })
+    }
+
+    /// Returns the copy in which candidates are tried.
+    #[must_use]
+    pub fn copy(&self) -> &Copy {
+        &self.copy
+    }
+
+    /// Returns the folder where instruments may write.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
     }
 
     /// Returns what was measured of the project as it is.
@@ -104,9 +122,27 @@ impl<'a> Bench<'a> {
         observer: Observer<'_>,
     ) -> Result<Prepared, Error> {
         let target = &self.workload.target;
-        let built = self.copy.build(self.package, target, profile, name, observer.stop())?;
+        let built = self.copy.build(&self.package, target, profile, name, observer.stop())?;
         let output = self.folder.join(name);
-        Ok(Prepared::new(self.workload, &built.program, self.copy.root(), &output))
+        Ok(Prepared::new(&self.workload, &built.program, self.copy.root(), &output))
+    }
+
+    /// Builds the program with other texts for some files, and brings the copy back.
+    ///
+    /// # Errors
+    ///
+    /// It does not compile, or the session was stopped.
+    pub fn with_texts(
+        &mut self,
+        texts: &BTreeMap<PathBuf, String>,
+        observer: Observer<'_>,
+    ) -> Result<Prepared, Error> {
+        let written = texts
+            .iter()
+            .try_for_each(|(path, text)| self.copy.write(path, text.as_bytes()))
+            .and_then(|()| self.program("kept", &Profile::default(), observer));
+        self.copy.reset()?;
+        written
     }
 
     /// Returns true when the last run of `program` printed what the baseline prints.

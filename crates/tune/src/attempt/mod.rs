@@ -88,7 +88,7 @@ impl Outcome {
     }
 }
 
-impl Bench<'_> {
+impl Bench {
     /// Sends a candidate through every gate and brings the copy back to what it was.
     ///
     /// # Errors
@@ -124,7 +124,7 @@ impl Bench<'_> {
         let profile = match &candidate.change {
             Change::Build(profile) => profile.clone(),
             Change::Sources(texts) => {
-                if let Some(question) = permissions.question(texts, self.copy)? {
+                if let Some(question) = permissions.question(texts, &self.copy)? {
                     return Ok(Outcome::reject(format!("not tried without asking: {question}")));
                 }
                 for (path, text) in texts {

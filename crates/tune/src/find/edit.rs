@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use similar::TextDiff;
+use diffy::DiffOptions;
 
 use super::source::Sources;
 use crate::error::Error;
@@ -66,12 +66,20 @@ impl Fix {
         let mut patch = String::new();
         for (file, after) in self.apply(sources)? {
             let before = sources.text(&file).ok_or_else(|| misfit(&file))?;
-            let (a, b) = (format!("a/{}", file.display()), format!("b/{}", file.display()));
-            let diff = TextDiff::from_lines(before, after.as_str());
-            patch.push_str(&diff.unified_diff().header(&a, &b).to_string());
+            patch.push_str(&unified(&file, before, &after));
         }
         Ok(patch)
     }
+}
+
+/// Returns the change of one file as a patch that `git apply` takes.
+#[must_use]
+pub(crate) fn unified(file: &Path, before: &str, after: &str) -> String {
+    DiffOptions::new()
+        .set_original_filename(format!("a/{}", file.display()))
+        .set_modified_filename(format!("b/{}", file.display()))
+        .create_patch(before, after)
+        .to_string()
 }
 
 /// Returns `text` with every edit made, or nothing where they overlap or do not fit.

@@ -89,6 +89,20 @@ impl Prepared {
         command
     }
 
+    /// Gives a command the input of the workload, and files for its output.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be opened.
+    pub fn set_streams(&self, command: &mut Command) -> Result<(), Error> {
+        let stdin = match &self.stdin {
+            None => Stdio::null(),
+            Some(path) => File::open(path).map_err(|e| Error::file("read", path, e))?.into(),
+        };
+        command.stdin(stdin).stdout(self.stream("out")?).stderr(self.stream("err")?);
+        Ok(())
+    }
+
     /// Runs it once.
     ///
     /// # Errors
@@ -97,14 +111,9 @@ impl Prepared {
     /// 1 GiB; or the session was stopped.
     pub fn run(&self, stop: &Stop) -> Result<Run, Error> {
         stop.check()?;
-        let stdout = self.stream("out")?;
-        let stderr = self.stream("err")?;
-        let stdin = match &self.stdin {
-            None => Stdio::null(),
-            Some(path) => File::open(path).map_err(|e| Error::file("read", path, e))?.into(),
-        };
         let mut command = self.command();
-        command.stdin(stdin).stdout(stdout).stderr(stderr).process_group(0);
+        self.set_streams(&mut command)?;
+        command.process_group(0);
         let started = clock::now();
         let child = command.spawn().map_err(|error| {
             Error::project(format!("cannot start {}", self.program.display())).because(error)
