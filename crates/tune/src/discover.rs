@@ -170,8 +170,18 @@ fn release_profile(manifest: &str) -> Vec<String> {
     let release = table.get("profile").and_then(|profile| profile.get("release"));
     release
         .and_then(toml::Value::as_table)
-        .map(|table| table.iter().map(|(key, value)| format!("{key} = {value}")).collect())
+        .map(|table| table.iter().map(|(key, value)| format!("{key} = {}", plain(value))).collect())
         .unwrap_or_default()
+}
+
+/// Returns a value of a profile as TOML has it; profiles hold no other plain values than these.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => format!("{text:?}"),
+        toml::Value::Integer(number) => number.to_string(),
+        toml::Value::Boolean(flag) => flag.to_string(),
+        _ => "...".to_owned(),
+    }
 }
 
 fn benchmarks(project: &Project) -> Result<Vec<Benchmark>, Error> {

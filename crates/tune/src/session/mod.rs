@@ -79,8 +79,6 @@ pub struct Session {
     workload: Workload,
     context: Context,
     notes: Vec<String>,
-    /// Where the copy, the builds and the measurements lie: `target/tune`.
-    folder: PathBuf,
     stage: Stage,
     found: Option<Found>,
     trials: Vec<TrialReport>,
@@ -151,7 +149,6 @@ impl Session {
             workload,
             context,
             notes,
-            folder: state,
             stage: Stage::Copied(copy),
             found: None,
             trials: Vec::new(),
