@@ -8,12 +8,14 @@ pub mod attempt;
 pub mod discover;
 mod error;
 pub mod find;
+pub mod gate;
 pub mod hot;
 pub mod judge;
 pub mod measure;
 pub mod progress;
 pub mod project;
 pub mod report;
+pub mod selftest;
 pub mod session;
 pub mod workload;
 

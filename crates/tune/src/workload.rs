@@ -99,7 +99,7 @@ impl std::fmt::Display for Workload {
 }
 
 /// The content of `tune.toml`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct TuneFile {
     /// What is measured, where the file says.

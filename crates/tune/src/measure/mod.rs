@@ -16,6 +16,7 @@ mod printed;
 mod run;
 mod seeds;
 
+pub(crate) use self::clock::now;
 pub(crate) use self::group::Group;
 pub use self::pairs::{Comparison, Sample, compare, control};
 pub use self::printed::{Latency, Printed};

@@ -135,10 +135,7 @@ impl Session {
         }
         let sources = Sources::read(&project)?;
         let context = Context::discover(&project, &sources)?;
-        let state = project.target_folder.join("tune");
-        fs::create_dir_all(&state).map_err(|error| Error::file("create", &state, error))?;
-        let lock = lock(&state)?;
-        check_space(&state)?;
+        let (state, lock) = claim(&project)?;
         let notes = notes(&project, &context);
         observer.begin("copy the project")?;
         let copy = Copy::new(&project, &state, observer.stop())?;
@@ -424,6 +421,19 @@ impl Session {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Returns the folder for work on a project, `target/tune`, and its lock.
+///
+/// # Errors
+///
+/// Another session holds it, or there is no room.
+pub(crate) fn claim(project: &Project) -> Result<(PathBuf, File), Error> {
+    let state = project.target_folder.join("tune");
+    fs::create_dir_all(&state).map_err(|error| Error::file("create", &state, error))?;
+    let lock = lock(&state)?;
+    check_space(&state)?;
+    Ok((state, lock))
 }
 
 /// Takes the lock of a project, or says who holds it.
