@@ -27,6 +27,7 @@ mod generate;
 mod output;
 mod proxy;
 mod status;
+mod tune;
 mod up;
 
 pub(crate) use failure::Failure;
@@ -50,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(&cli.common, arguments, &output),
         Command::Backend(arguments) => backend::run(&cli.common, arguments, &output),
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
+        Command::Tune(arguments) => tune::run(arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -131,6 +133,7 @@ enum Command {
     Status(status::Arguments),
     Backend(backend::Arguments),
     Explain(explain::Arguments),
+    Tune(tune::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }

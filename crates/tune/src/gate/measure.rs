@@ -3,19 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::budget::{Budget, Clause, Limit, Quantity};
 use super::{Answer, Checked};
 use crate::discover::workload;
 use crate::error::{Error, ErrorKind};
 use crate::judge::bounds;
-use crate::measure::{Prepared, Printed, Run, allocations, callgrind};
+use crate::measure::{Prepared, Printed, Run, allocations, callgrind, now};
 use crate::progress::Observer;
 use crate::project::{Copy, Profile, Project};
 use crate::session::claim;
 use crate::workload::{TuneFile, Workload};
 
-/// Checks every clause of the budget in `tune.toml`, relative ones beside `baseline`, a commit.
+/// Checks every clause of the budget in `tune.toml`, relative ones beside `baseline`, a commit;
+/// returns the answers and the time it took.
 ///
 /// # Errors
 ///
@@ -25,7 +27,8 @@ pub fn gate(
     folder: &Path,
     baseline: Option<&str>,
     observer: Observer<'_>,
-) -> Result<Vec<Checked>, Error> {
+) -> Result<(Vec<Checked>, Duration), Error> {
+    let started = now();
     let folder = fs::canonicalize(folder).map_err(|e| Error::file("find", folder, e))?;
     let file = TuneFile::read(&folder)?.unwrap_or_default();
     let budget = Budget::read(&file.budget)?;
@@ -72,7 +75,7 @@ pub fn gate(
         };
         checked.push(Checked { clause: clause.to_string(), answer, measured });
     }
-    Ok(checked)
+    Ok((checked, now().duration_since(started)))
 }
 
 /// The versions that are measured.

@@ -47,7 +47,7 @@ impl Session {
                 accepted.left.push(id);
                 continue;
             }
-            self.check_clean(texts.keys())?;
+            self.check_clean(&["--"], texts.keys())?;
             for (path, text) in texts {
                 replace(&self.project.root.join(path), text)?;
             }
@@ -58,6 +58,15 @@ impl Session {
             accepted.applied.push(id);
         }
         Ok(accepted)
+    }
+
+    /// Says before any work whether fixes could be written into the user's tree.
+    ///
+    /// # Errors
+    ///
+    /// Tracked files have changes that are not committed.
+    pub fn check_applicable(&self) -> Result<(), Error> {
+        self.check_clean(&["--untracked-files=no", "--"], std::iter::once(&self.project.root))
     }
 
     /// Forgets that a candidate was kept.
@@ -85,9 +94,13 @@ impl Session {
     }
 
     /// Refuses to mix a fix into somebody's own unfinished changes.
-    fn check_clean<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) -> Result<(), Error> {
+    fn check_clean<'a>(
+        &self,
+        flags: &[&str],
+        paths: impl Iterator<Item = &'a PathBuf>,
+    ) -> Result<(), Error> {
         let mut command = Command::new("git");
-        command.args(["status", "--porcelain", "--"]).args(paths);
+        command.args(["status", "--porcelain"]).args(flags).args(paths);
         let Ok(output) = command.current_dir(&self.project.root).output() else { return Ok(()) };
         // Outside of a repository nobody else's history can be mixed up.
         if !output.status.success() || output.stdout.is_empty() {
