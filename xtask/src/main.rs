@@ -97,5 +97,6 @@ usage: cargo xtask COMMAND
   compare AREA [--quick] [--rounds N] [--only TARGET,..] [--cases GROUP,..] [--record]
                    ours and others in turn, as a table and in target/compare/AREA.json
                    --record also keeps the run in bench/runs and docs/benchmarks.md
-                   areas: proxy (targets direct, haproxy, nginx, tidemill;
+                   areas: metrics;
+                   proxy (targets direct, haproxy, nginx, tidemill, unmeasured;
                    cases redis, http, bulk, idle, connections)";

@@ -1,143 +1,153 @@
-//! Sharded cells: every atomic sum of this crate.
-//!
-//! A [`Cells`] has `slots` numbers and a copy of all of them per shard. A thread adds to the copy
-//! of its own shard; a reading sums a slot over the shards.
+//! Counter cells: many counters on one cache line, one line for each thread.
 //!
 //! ```text
-//! shard 0: | slot 0 .. slot 15 | slot 16 .. |   <- lines of 128 bytes; x86 prefetches them in
-//! shard 1: | slot 0 .. slot 15 | slot 16 .. |      pairs of 64, so 128 keeps shards apart
+//! chunk of 16 counters     counter 0   1   2  ..  15
+//!   slot 0 (thread a)    | 8 bytes |   |   |    |    |  <- 128 bytes; x86 prefetches lines in
+//!   slot 1 (thread b)    |         |   |   |    |    |     pairs of 64, so 128 keep threads apart
+//!   ..                   |         |   |   |    |    |
+//!   shared (all others)  |         |   |   |    |    |
 //! ```
 //!
-//! Rules: (1) every write is one atomic read-modify-write, so threads that share a shard lose
-//! nothing, they are only slower; (2) all orderings are relaxed, because no other memory is
-//! published through a cell; (3) slots only grow, so a reading lies between the sum when it began
-//! and the sum when it ended.
+//! | cell | written by | how |
+//! |---|---|---|
+//! | of a slot | the slot's holder only | relaxed load and store: nothing to lose, nothing to lock |
+//! | shared | threads without a slot of this registry | relaxed `fetch_add` |
 //!
-//! Threads are numbered as they first write, and the number is never reused: with as many shards
-//! as threads the first ones have a line each, later ones share.
+//! All orderings are relaxed because no other memory is published through a cell. Cells only grow,
+//! so a reading lies between the sum when it began and the sum when it ended. A counter costs 8
+//! bytes for each slot and 8 for the shared cell.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-/// Numbers that many threads add to and few read.
+use crate::slot;
+use crate::sync::{AtomicU64, Ordering::Relaxed};
+
+/// The cells of one counter, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Cells {
-    lines: Box<[Line]>,
-    lines_per_shard: usize,
-    shard_mask: usize,
+pub(crate) struct CounterCells {
+    /// One for each slot and the shared one; none when recording is off.
+    lines: Arc<[Line]>,
+    index: usize,
+    arena: Weak<Arena>,
 }
 
-impl Cells {
-    /// Makes `slots` zeros in each of `shards` shards, rounded up to a power of two.
-    pub(crate) fn new(slots: usize, shards: usize) -> Self {
-        let shards = shards.next_power_of_two();
-        let lines_per_shard = slots.div_ceil(SLOTS_PER_LINE);
-        let lines = (0..shards * lines_per_shard).map(|_| Line::default()).collect();
-        Self { lines, lines_per_shard, shard_mask: shards - 1 }
+impl CounterCells {
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.add_as(slot::mine(), n);
     }
 
-    /// Returns the calling thread's shard, to add to.
-    pub(crate) fn mine(&self) -> Shard<'_> {
-        self.shard(thread_number() & self.shard_mask)
-    }
-
-    /// Sums a slot over the shards.
-    pub(crate) fn sum(&self, slot: usize) -> u64 {
-        self.shards(slot).fold(0, u64::wrapping_add)
-    }
-
-    /// Sums a slot that holds the bits of an `f64`.
-    pub(crate) fn sum_f64(&self, slot: usize) -> f64 {
-        self.shards(slot).map(f64::from_bits).sum()
-    }
-
-    fn shards(&self, slot: usize) -> impl Iterator<Item = u64> {
-        (0..=self.shard_mask).map(move |shard| self.shard(shard).cell(slot).load(Relaxed))
-    }
-
-    fn shard(&self, shard: usize) -> Shard<'_> {
-        let begin = shard * self.lines_per_shard;
-        Shard(&self.lines[begin..begin + self.lines_per_shard])
-    }
-}
-
-/// One copy of the slots.
-pub(crate) struct Shard<'a>(&'a [Line]);
-
-impl Shard<'_> {
-    /// Adds to a slot; wraps at 2^64.
-    pub(crate) fn add(&self, slot: usize, n: u64) {
-        self.cell(slot).fetch_add(n, Relaxed);
-    }
-
-    /// Adds to a slot that holds the bits of an `f64`.
-    pub(crate) fn add_f64(&self, slot: usize, n: f64) {
-        let cell = self.cell(slot);
-        let mut old = cell.load(Relaxed);
-        loop {
-            let new = (f64::from_bits(old) + n).to_bits();
-            match cell.compare_exchange_weak(old, new, Relaxed, Relaxed) {
-                Ok(_) => return,
-                Err(now) => old = now,
-            }
+    /// Adds as the holder of `slot`.
+    #[inline]
+    pub(crate) fn add_as(&self, slot: usize, n: u64) {
+        let shared = self.lines.len().wrapping_sub(1);
+        let Some(line) = self.lines.get(slot.min(shared)) else { return };
+        let cell = &line.0[self.index % COUNTERS_PER_LINE];
+        if slot < shared {
+            cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+        } else {
+            cell.fetch_add(n, Relaxed);
         }
     }
 
-    fn cell(&self, slot: usize) -> &AtomicU64 {
-        &self.0[slot / SLOTS_PER_LINE].0[slot % SLOTS_PER_LINE]
+    /// Sums the cells.
+    pub(crate) fn sum(&self) -> u64 {
+        let cells = self.lines.iter().map(|line| line.0[self.index].load(Relaxed));
+        cells.fold(0, u64::wrapping_add)
     }
 }
 
+impl Drop for CounterCells {
+    fn drop(&mut self) {
+        if let Some(arena) = self.arena.upgrade() {
+            // The last handle is gone, so nobody writes; the lock hands the zeros on.
+            let mut free = arena.free.lock().unwrap_or_else(PoisonError::into_inner);
+            self.lines.iter().for_each(|line| line.0[self.index].store(0, Relaxed));
+            free.push((Arc::clone(&self.lines), self.index));
+        }
+    }
+}
+
+/// Where the counters of one registry come from. What is given back is used again, so it holds as
+/// much as there were counters at a time.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    slots: Option<usize>,
+    free: Mutex<Vec<(Arc<[Line]>, usize)>>,
+}
+
+impl Arena {
+    /// Makes an empty arena for threads with a slot below `slots`; `None` switches recording off.
+    pub(crate) fn new(slots: Option<usize>) -> Arc<Self> {
+        Arc::new(Self { slots, free: Mutex::default() })
+    }
+
+    /// Returns a counter at zero.
+    pub(crate) fn counter(self: &Arc<Self>) -> CounterCells {
+        let Some(slots) = self.slots else {
+            return CounterCells { lines: Arc::from([]), index: 0, arena: Weak::new() };
+        };
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.is_empty() {
+            let lines: Arc<[Line]> = (0..=slots).map(|_| Line::default()).collect();
+            free.extend((0..COUNTERS_PER_LINE).rev().map(|index| (Arc::clone(&lines), index)));
+        }
+        let (lines, index) = free.pop().expect("it was filled where it was empty");
+        CounterCells { lines, index, arena: Arc::downgrade(self) }
+    }
+}
+
+/// Two cache lines of cells.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Line([AtomicU64; SLOTS_PER_LINE]);
+pub(crate) struct Line(pub(crate) [AtomicU64; COUNTERS_PER_LINE]);
 
-fn thread_number() -> usize {
-    THREAD_NUMBER.with(|number| {
-        if number.get() == UNNUMBERED {
-            number.set(THREADS_SEEN.fetch_add(1, Relaxed));
-        }
-        number.get()
-    })
-}
+pub(crate) const COUNTERS_PER_LINE: usize = 16;
 
-thread_local! {
-    static THREAD_NUMBER: Cell<usize> = const { Cell::new(UNNUMBERED) };
-}
-
-static THREADS_SEEN: AtomicUsize = AtomicUsize::new(0);
-const UNNUMBERED: usize = usize::MAX;
-const SLOTS_PER_LINE: usize = 128 / size_of::<AtomicU64>();
-
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
     #[test]
-    fn slots_past_the_first_line_are_separate() {
-        let cells = Cells::new(40, 3);
-        for slot in 0..40 {
-            cells.mine().add(slot, slot as u64 + 1);
+    fn counters_on_one_line_are_separate() {
+        let arena = Arena::new(Some(2));
+        let counters: Vec<_> = (0..40).map(|_| arena.counter()).collect();
+        for (n, counter) in counters.iter().enumerate() {
+            counter.add_as(n % 4, n as u64 + 1);
         }
-        for slot in 0..40 {
-            assert_eq!(cells.sum(slot), slot as u64 + 1);
+        for (n, counter) in counters.iter().enumerate() {
+            assert_eq!(counter.sum(), n as u64 + 1);
         }
     }
 
     #[test]
-    fn threads_beyond_the_shards_lose_nothing() {
-        let cells = Cells::new(2, 2);
+    fn a_dropped_counter_is_used_again_from_zero() {
+        let arena = Arena::new(Some(1));
+        let kept = arena.counter();
+        kept.add_as(0, 3);
+        let counter = arena.counter();
+        let index = counter.index;
+        (0..2).for_each(|slot| counter.add_as(slot, 5));
+        drop(counter);
+        let again = arena.counter();
+        assert_eq!((again.index, again.sum(), kept.sum()), (index, 0, 3));
+    }
+
+    #[test]
+    fn threads_without_a_slot_of_their_own_lose_nothing() {
+        let counter = Arena::new(Some(0)).counter();
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..10_000 {
-                        cells.mine().add(0, 1);
-                        cells.mine().add_f64(1, 0.5);
-                    }
-                });
+                scope.spawn(|| (0..10_000).for_each(|_| counter.add(1)));
             }
         });
-        assert_eq!(cells.sum(0), 80_000);
-        assert_eq!(cells.sum_f64(1).to_bits(), 40_000f64.to_bits());
+        assert_eq!(counter.sum(), 80_000);
+    }
+
+    #[test]
+    fn what_is_switched_off_counts_nothing() {
+        let counter = Arena::new(None).counter();
+        counter.add(1);
+        assert_eq!(counter.sum(), 0);
     }
 }

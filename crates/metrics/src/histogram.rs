@@ -1,131 +1,166 @@
-//! Histogram with fixed `le` bounds, and a reading of it.
-//!
-//! Slots of its cells: one per bound, one for +Inf, one for the sum (bits of an `f64`), one for
-//! refused values. A value is counted in one bucket only; a reading accumulates. The count is
-//! never stored: it is the last cumulative bucket, so the two cannot disagree. The sum is read
-//! after the buckets and may be ahead of or behind them by what is being recorded meanwhile.
+//! Histogram, and the timer that records into one.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
-use crate::cells::Cells;
-use crate::error::Kind;
+use crate::cells::CounterCells;
+use crate::clock;
+use crate::distribution::Distribution;
+use crate::exemplar::{Exemplar, Seen};
+use crate::layout::Layout;
+use crate::scalar::Counter;
+use crate::shards::Shards;
+use crate::slot;
 
-/// Counts values into buckets: one relaxed addition for the bucket and one for the sum, both to
-/// the calling thread's own cache lines.
+/// Counts values into buckets: four stores to the calling thread's own cache lines, no allocation,
+/// no lock, no waiting (see `shards.rs` for threads without lines of their own).
 #[derive(Debug, Clone)]
 pub struct Histogram(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    bounds: Box<[f64]>,
-    cells: Cells,
+    layout: Arc<Layout>,
+    shards: Shards,
+    refused: CounterCells,
+    /// Refusals of the whole registry.
+    refused_all: Counter,
+    /// The last for each `le` bucket.
+    exemplars: Mutex<Vec<Option<Seen>>>,
 }
 
 impl Histogram {
     /// Records a value in the unit of the metric's name. A value that is negative, infinite or
-    /// NaN would spoil the sum for ever: it is left out and counted by [`refused`](Self::refused).
+    /// NaN would spoil the sum for ever: it is left out and counted by [`refused`](Self::refused)
+    /// and by `tidemill_metrics_refused_values_total`.
+    #[inline]
     pub fn record(&self, value: f64) {
-        let cells = self.0.cells.mine();
-        if value.is_finite() && value >= 0.0 {
-            cells.add(self.0.bucket(value), 1);
-            cells.add_f64(self.0.sum_slot(), value);
+        let inner = &*self.0;
+        if value >= 0.0 && value < f64::INFINITY {
+            inner.shards.record(slot::mine(), inner.layout.index(value), value);
         } else {
-            cells.add(self.0.refused_slot(), 1);
+            inner.refuse();
         }
     }
 
     /// Records a time in seconds.
+    #[inline]
     pub fn record_duration(&self, duration: Duration) {
         self.record(duration.as_secs_f64());
     }
 
-    /// Reads the buckets, then the sum.
+    /// Records a value as [`record`](Self::record) does, and keeps `exemplar` as the last one of
+    /// its `le` bucket. Where another thread does so right now, only the value is recorded.
+    pub fn record_with_exemplar(&self, value: f64, exemplar: Exemplar, at: SystemTime) {
+        self.record(value);
+        if !(value >= 0.0 && value < f64::INFINITY) {
+            return;
+        }
+        let index = self.0.layout.index(value).div_ceil(self.0.layout.le_step());
+        if let Ok(mut exemplars) = self.0.exemplars.try_lock() {
+            if exemplars.len() <= index {
+                exemplars.resize(index + 1, None);
+            }
+            exemplars[index] = Some(Seen { exemplar, value, at });
+        }
+    }
+
+    /// Starts a timer that records into this histogram when it is dropped.
+    pub fn start_timer(&self) -> Timer {
+        Timer { histogram: Some(self.clone()), start: clock::now() }
+    }
+
+    /// Runs `work` and records how long it took, also when it panics.
+    pub fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _timer = self.start_timer();
+        work()
+    }
+
+    /// Reads buckets and sum, both of the same records.
     pub fn read(&self) -> Distribution {
-        let Inner { bounds, cells } = &*self.0;
-        let mut count = 0;
-        let buckets = (0..=bounds.len())
-            .map(|bucket| {
-                count += cells.sum(bucket);
-                (bounds.get(bucket).copied().unwrap_or(f64::INFINITY), count)
-            })
-            .collect();
-        Distribution { buckets, sum: cells.sum_f64(self.0.sum_slot()) }
+        Distribution::new(Arc::clone(&self.0.layout), self.0.shards.read())
     }
 
     /// Returns how many values were left out for being negative, infinite or NaN.
     pub fn refused(&self) -> u64 {
-        self.0.cells.sum(self.0.refused_slot())
+        self.0.refused.sum()
     }
 
-    pub(crate) fn new(bounds: &[f64], shards: usize) -> Self {
-        let cells = Cells::new(bounds.len() + 3, shards);
-        Self(Arc::new(Inner { bounds: bounds.into(), cells }))
+    pub(crate) fn new(
+        layout: Layout,
+        slots: Option<usize>,
+        refused: CounterCells,
+        refused_all: Counter,
+    ) -> Self {
+        let shards = Shards::new(layout.len(), slots);
+        let layout = Arc::new(layout);
+        Self(Arc::new(Inner { layout, shards, refused, refused_all, exemplars: Mutex::default() }))
+    }
+
+    /// Returns the exemplars of the `le` buckets; those without one are missing at the end.
+    pub(crate) fn exemplars(&self) -> Vec<Option<Seen>> {
+        self.0.exemplars.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Inner {
-    /// Returns the index of the first bound that is not less than the value.
-    fn bucket(&self, value: f64) -> usize {
-        if self.bounds.len() <= COMPARE_ALL_MAX {
-            // A few comparisons without a branch are quicker than halving.
-            self.bounds.iter().map(|bound| usize::from(*bound < value)).sum()
-        } else {
-            self.bounds.partition_point(|bound| *bound < value)
+    #[cold]
+    fn refuse(&self) {
+        self.refused.add(1);
+        self.refused_all.inc();
+    }
+}
+
+/// Measures from its making to its end: records when dropped, on every way out of a scope. Costs
+/// two readings of the clock and a record.
+///
+/// # Examples
+///
+/// ```
+/// use tidemill_metrics::{Buckets, Registry};
+///
+/// let registry = Registry::default();
+/// let seconds = registry.histogram("query_seconds", "Queries.", &[], Buckets::seconds())?;
+/// fn query(rows: &str) -> Option<usize> {
+///     rows.parse().ok()
+/// }
+/// for rows in ["1", "x"] {
+///     let timer = seconds.start_timer();
+///     let Some(_) = query(rows) else {
+///         timer.discard();
+///         continue;
+///     };
+/// }
+/// assert_eq!(seconds.read().count(), 1);
+/// # Ok::<(), tidemill_metrics::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "it measures until it is dropped"]
+pub struct Timer {
+    /// `None` once discarded.
+    histogram: Option<Histogram>,
+    start: Instant,
+}
+
+impl Timer {
+    /// Records now and returns the time.
+    pub fn stop(mut self) -> Duration {
+        let elapsed = clock::now() - self.start;
+        if let Some(histogram) = self.histogram.take() {
+            histogram.record_duration(elapsed);
+        }
+        elapsed
+    }
+
+    /// Ends without a record.
+    pub fn discard(mut self) {
+        self.histogram = None;
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(histogram) = self.histogram.take() {
+            histogram.record_duration(clock::now() - self.start);
         }
     }
-
-    fn sum_slot(&self) -> usize {
-        self.bounds.len() + 1
-    }
-
-    fn refused_slot(&self) -> usize {
-        self.bounds.len() + 2
-    }
 }
-
-/// A histogram as it was read.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Distribution {
-    buckets: Box<[(f64, u64)]>,
-    sum: f64,
-}
-
-impl Distribution {
-    /// Returns the upper bounds, the last of them infinite, each with the number of values that
-    /// are not greater.
-    pub fn buckets(&self) -> &[(f64, u64)] {
-        &self.buckets
-    }
-
-    /// Returns the number of values; always that of the last bucket.
-    pub fn count(&self) -> u64 {
-        self.buckets.last().expect("the +Inf bucket is always there").1
-    }
-
-    /// Returns the sum of the values.
-    pub fn sum(&self) -> f64 {
-        self.sum
-    }
-}
-
-/// Checks that bounds are there, at most 1000, finite, not negative and strictly ascending.
-pub(crate) fn check_bounds(name: &str, bounds: &[f64]) -> Result<(), Kind> {
-    let reason = if bounds.is_empty() {
-        "there is none"
-    } else if bounds.len() > BOUNDS_MAX {
-        "there are more than 1000"
-    } else if !bounds.iter().all(|bound| bound.is_finite()) {
-        "each is a finite number; the +Inf bucket is added"
-    } else if bounds.iter().any(|bound| *bound < 0.0) {
-        "none is negative, as no value is"
-    } else if !bounds.is_sorted_by(|a, b| a < b) {
-        "each is greater than the one before"
-    } else {
-        return Ok(());
-    };
-    Err(Kind::Bounds { name: name.to_owned(), reason })
-}
-
-const BOUNDS_MAX: usize = 1000;
-const COMPARE_ALL_MAX: usize = 32;

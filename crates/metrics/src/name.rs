@@ -20,6 +20,23 @@ pub(crate) fn plain_name(name: &str) -> Result<&str, Kind> {
     check_base(name, name).map(|()| name)
 }
 
+/// Checks that a unit may be given to a name: OpenMetrics wants it at the name's end.
+pub(crate) fn check_unit(name: &str, unit: &str) -> Result<(), Kind> {
+    let base = name.strip_suffix("_total").unwrap_or(name);
+    let is_end = base.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'));
+    if is_word(unit) && is_end {
+        return Ok(());
+    }
+    let reason = "a unit is a word, and the metric's name ends in _ and the unit";
+    Err(Kind::Unit { name: name.to_owned(), unit: unit.to_owned(), reason })
+}
+
+/// Returns the unit that a name ends in, if it is one of the base units of the Prometheus guide.
+pub(crate) fn base_unit(name: &str) -> Option<&'static str> {
+    let base = name.strip_suffix("_total").unwrap_or(name);
+    BASE_UNITS.into_iter().find(|unit| check_unit(base, unit).is_ok())
+}
+
 /// Checks label names and returns the labels ordered by name.
 pub(crate) fn sorted_labels<'a>(
     name: &str,
@@ -64,7 +81,7 @@ fn check_base(name: &str, base: &str) -> Result<(), Kind> {
 }
 
 /// The data model also allows `:` in a metric's name, but keeps it for recording rules.
-fn is_word(text: &str) -> bool {
+pub(crate) fn is_word(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
@@ -73,4 +90,6 @@ fn invalid(name: &str, reason: &'static str) -> Kind {
     Kind::Name { name: name.to_owned(), reason }
 }
 
+const BASE_UNITS: [&str; 8] =
+    ["seconds", "bytes", "ratio", "celsius", "meters", "volts", "amperes", "joules"];
 const SUFFIXES: [&str; 5] = ["_total", "_bucket", "_count", "_sum", "_created"];

@@ -1,77 +1,136 @@
 //! Instruments of one number: counter, gauge, float gauge. A handle is cheap to clone; all clones
 //! are the same instrument.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
-use crate::cells::Cells;
+use crate::cells::CounterCells;
+use crate::exemplar::{Exemplar, Seen};
 
-/// A number that only grows: one relaxed addition to the calling thread's own cache line.
+/// A number that only grows: a load and a store on the calling thread's own cache line.
 #[derive(Debug, Clone)]
-pub struct Counter(Arc<Cells>);
+pub struct Counter(Arc<CounterInner>);
+
+#[derive(Debug)]
+struct CounterInner {
+    cells: CounterCells,
+    /// What the counter had before this process began.
+    carried: u64,
+    exemplar: Mutex<Option<Seen>>,
+}
 
 impl Counter {
     /// Adds one.
+    #[inline]
     pub fn inc(&self) {
         self.add(1);
     }
 
     /// Adds `n`; wraps at 2^64.
+    #[inline]
     pub fn add(&self, n: u64) {
-        self.0.mine().add(0, n);
+        self.0.cells.add(n);
+    }
+
+    /// Adds `n` and keeps `exemplar` as the last one. Where another thread does so right now, only
+    /// `n` is added.
+    pub fn add_with_exemplar(&self, n: u64, exemplar: Exemplar, at: SystemTime) {
+        self.add(n);
+        if let Ok(mut last) = self.0.exemplar.try_lock() {
+            *last = Some(Seen { exemplar, value: n as f64, at });
+        }
     }
 
     /// Sums the threads' cells: all that was added before the call, perhaps some of what is being
     /// added. Not a snapshot across counters.
     pub fn value(&self) -> u64 {
-        self.0.sum(0)
+        self.0.carried.wrapping_add(self.0.cells.sum())
     }
 
-    pub(crate) fn new(shards: usize) -> Self {
-        Self(Arc::new(Cells::new(1, shards)))
+    pub(crate) fn new(cells: CounterCells, carried: u64) -> Self {
+        Self(Arc::new(CounterInner { cells, carried, exemplar: Mutex::default() }))
+    }
+
+    pub(crate) fn exemplar(&self) -> Option<Seen> {
+        self.0.exemplar.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// A whole number that goes up and down: one cell for all threads, since `set` must mean the last
 /// writer's value. For a rate that is too hot for one cache line keep two counters.
-#[derive(Debug, Clone, Default)]
-pub struct Gauge(Arc<AtomicI64>);
+#[derive(Debug, Clone)]
+pub struct Gauge(Arc<GaugeInner>);
+
+#[derive(Debug)]
+struct GaugeInner {
+    value: AtomicI64,
+    is_on: bool,
+}
 
 impl Gauge {
     /// Replaces the value.
     pub fn set(&self, value: i64) {
-        self.0.store(value, Relaxed);
+        if self.0.is_on {
+            self.0.value.store(value, Relaxed);
+        }
     }
 
     /// Adds `n`; wraps at the ends of `i64`.
     pub fn add(&self, n: i64) {
-        self.0.fetch_add(n, Relaxed);
+        if self.0.is_on {
+            self.0.value.fetch_add(n, Relaxed);
+        }
     }
 
     /// Subtracts `n`; wraps at the ends of `i64`.
     pub fn sub(&self, n: i64) {
-        self.0.fetch_sub(n, Relaxed);
+        self.add(n.wrapping_neg());
     }
 
     /// Returns the last value.
     pub fn value(&self) -> i64 {
-        self.0.load(Relaxed)
+        self.0.value.load(Relaxed)
+    }
+
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self(Arc::new(GaugeInner { value: AtomicI64::new(0), is_on }))
     }
 }
 
-/// A fractional number that is set, such as a ratio or a time in seconds. NaN and infinities are
-/// kept and rendered as they are.
-#[derive(Debug, Clone, Default)]
-pub struct FloatGauge(Arc<AtomicU64>);
+/// A fractional number that goes up and down, such as a ratio or a time in seconds. NaN and
+/// infinities are kept and rendered as they are.
+#[derive(Debug, Clone)]
+pub struct FloatGauge(Arc<FloatGaugeInner>);
+
+#[derive(Debug)]
+struct FloatGaugeInner {
+    bits: AtomicU64,
+    is_on: bool,
+}
 
 impl FloatGauge {
     /// Replaces the value.
     pub fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Relaxed);
+        if self.0.is_on {
+            self.0.bits.store(value.to_bits(), Relaxed);
+        }
+    }
+
+    /// Adds `n`, negative to subtract.
+    pub fn add(&self, n: f64) {
+        if self.0.is_on {
+            let add = |bits| Some((f64::from_bits(bits) + n).to_bits());
+            self.0.bits.fetch_update(Relaxed, Relaxed, add).expect("it always has a new value");
+        }
     }
 
     /// Returns the last value.
     pub fn value(&self) -> f64 {
-        f64::from_bits(self.0.load(Relaxed))
+        f64::from_bits(self.0.bits.load(Relaxed))
+    }
+
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self(Arc::new(FloatGaugeInner { bits: AtomicU64::new(0), is_on }))
     }
 }

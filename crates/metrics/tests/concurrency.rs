@@ -11,8 +11,8 @@ const WRITES: u64 = 50_000;
 
 #[test]
 fn concurrent_writers_sum_exactly() -> Result<(), Error> {
-    for shards in [1, 2, 8] {
-        let registry = Registry::new(Options { shards, ..Options::default() });
+    for slots in [0, 1, 2, 8] {
+        let registry = Registry::new(Options { slots, ..Options::default() });
         let counter = registry.counter("a_total", "A.", &[])?;
         let gauge = registry.gauge("g", "G.", &[])?;
         let histogram = registry.histogram("h", "H.", &[], &[1.0, 2.0])?;
@@ -35,6 +35,37 @@ fn concurrent_writers_sum_exactly() -> Result<(), Error> {
         let want = [(1.0, total / 4), (2.0, total * 3 / 4), (f64::INFINITY, total)];
         assert_eq!(read.buckets(), want);
         assert_eq!(read.sum().to_bits(), (total as f64 * 1.5).to_bits());
+    }
+    Ok(())
+}
+
+/// Writers with slots and writers without; each value says which bucket it is in, so that the sum
+/// can be made from the buckets of the very same reading.
+#[test]
+fn a_reading_while_writing_has_the_sum_of_its_buckets() -> Result<(), Error> {
+    for slots in [0, 2, 8] {
+        let registry = Registry::new(Options { slots, ..Options::default() });
+        let histogram = registry.histogram("h", "H.", &[], &[1.0, 2.0, 4.0])?;
+        thread::scope(|scope| {
+            let writers = [1.0, 2.0, 4.0, 8.0].map(|value| {
+                let histogram = &histogram;
+                scope.spawn(move || (0..4 * WRITES).for_each(|_| histogram.record(value)))
+            });
+            loop {
+                let done = writers.iter().all(thread::ScopedJoinHandle::is_finished);
+                let read = histogram.read();
+                let (mut before, mut sum) = (0, 0.0);
+                for ((_, count), value) in read.buckets().iter().zip([1.0, 2.0, 4.0, 8.0]) {
+                    sum += (count - before) as f64 * value;
+                    before = *count;
+                }
+                assert_eq!(read.sum(), sum, "{slots} slots: {read:?}");
+                if done {
+                    assert_eq!(read.count(), 4 * 4 * WRITES);
+                    break;
+                }
+            }
+        });
     }
     Ok(())
 }
@@ -96,7 +127,7 @@ proptest! {
         let (taken, refused): (Vec<f64>, Vec<f64>) =
             values.iter().partition(|value| **value >= 0.0 && **value < f64::INFINITY);
         let read = histogram.read();
-        for (bound, count) in read.buckets() {
+        for (bound, count) in &read.buckets() {
             let want = taken.iter().filter(|value| *value <= bound).count() as u64;
             prop_assert_eq!(*count, want, "le {}", bound);
         }

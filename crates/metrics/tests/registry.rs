@@ -1,6 +1,6 @@
 //! What the registry accepts, refuses and forgets.
 
-use tidemill_metrics::{Error, Options, Registry};
+use tidemill_metrics::{Buckets, Error, Exemplar, Options, Overflow, Registry, SummaryOptions};
 
 const LE: [f64; 2] = [0.1, 1.0];
 
@@ -93,14 +93,116 @@ fn a_family_is_of_one_type_help_label_set_and_bounds() -> Result<(), Error> {
 
 #[test]
 fn a_full_family_refuses_the_next_series_until_one_is_removed() -> Result<(), Error> {
-    let registry = Registry::new(Options { series_max: 2, ..Options::default() });
+    let registry =
+        Registry::new(Options { series_max: 2, overflow: Overflow::Error, ..Options::default() });
     registry.counter("a_total", "A.", &[("x", "1")])?;
     registry.counter("a_total", "A.", &[("x", "2")])?;
     let error = registry.counter("a_total", "A.", &[("x", "3")]).expect_err("full");
+    assert!(error.to_string().contains("remove some"), "{error}");
     assert!(error.is_full() && !error.is_conflict() && !error.is_invalid());
     registry.counter("a_total", "A.", &[("x", "2")])?;
     assert!(registry.remove("a_total", &[("x", "1")]));
     registry.counter("a_total", "A.", &[("x", "3")])?;
+    Ok(())
+}
+
+#[test]
+fn series_past_the_bound_are_one_visible_series() -> Result<(), Error> {
+    let registry = Registry::new(Options { series_max: 2, ..Options::default() });
+    registry.show_own()?;
+    let hit = |who: &str| Ok::<_, Error>(registry.counter("a_total", "A.", &[("x", who)])?.inc());
+    ["1", "2", "3", "4", "2", "3"].into_iter().try_for_each(hit)?;
+    let text = registry.render_prometheus();
+    for line in ["a_total{x=\"1\"} 1", "a_total{x=\"2\"} 2", "a_total{x=\"overflow\"} 3"] {
+        assert!(text.contains(&format!("\n{line}\n")), "no {line} in:\n{text}");
+    }
+    assert_eq!(text.matches("\na_total{").count(), 3);
+    assert!(text.contains("\ntidemill_metrics_overflow_total 3\n"), "{text}");
+    assert_eq!(registry.overflowed(), 3);
+    Ok(())
+}
+
+#[test]
+fn refused_values_are_counted_where_they_are_seen() -> Result<(), Error> {
+    let registry = Registry::default();
+    registry.show_own()?;
+    let histogram = registry.histogram("h", "H.", &[], Buckets::seconds())?;
+    let summary = registry.summary("s", "S.", &[], &SummaryOptions::default())?;
+    for refused in [f64::NAN, -1.0, -f64::MIN_POSITIVE, f64::INFINITY, f64::NEG_INFINITY] {
+        histogram.record(refused);
+        summary.record(refused);
+    }
+    histogram.record(-0.0);
+    assert_eq!((histogram.refused(), summary.refused(), histogram.read().count()), (5, 5, 1));
+    let text = registry.render_prometheus();
+    assert!(text.contains("\ntidemill_metrics_refused_values_total 10\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_registry_that_is_off_hands_out_instruments_that_do_nothing() -> Result<(), Error> {
+    let registry = Registry::new(Options { is_on: false, ..Options::default() });
+    let counter = registry.counter("a_total", "A.", &[])?;
+    let gauge = registry.gauge("g", "G.", &[])?;
+    let float = registry.float_gauge("f", "F.", &[])?;
+    let histogram = registry.histogram("h", "H.", &[], Buckets::seconds())?;
+    counter.inc();
+    gauge.set(3);
+    gauge.add(3);
+    float.set(1.0);
+    float.add(1.0);
+    histogram.record(1.0);
+    assert_eq!((counter.value(), gauge.value(), float.value() as u64), (0, 0, 0));
+    assert_eq!((histogram.read().count(), histogram.read().sum() as u64), (0, 0));
+    assert!(registry.counter("a", "A.", &[]).is_err(), "mistakes are told all the same");
+    Ok(())
+}
+
+#[test]
+fn a_counter_goes_on_from_what_is_carried_once() -> Result<(), Error> {
+    use std::time::{Duration, UNIX_EPOCH};
+    use tidemill_metrics::Carried;
+
+    let registry = Registry::default();
+    let created = UNIX_EPOCH + Duration::from_secs(5);
+    let carried = Carried { value: 40, created };
+    registry.carry([("a_total{x=\"1\",y=\"\\\"\"}".to_owned(), carried)]);
+    let labels = [("y", "\""), ("x", "1")];
+    let counter = registry.counter("a_total", "A.", &labels)?;
+    counter.add(2);
+    assert_eq!(registry.counter("a_total", "A.", &labels)?.value(), 42);
+    assert!(registry.render_openmetrics().contains("a_created{x=\"1\",y=\"\\\"\"} 5\n"));
+    assert!(registry.remove("a_total", &labels));
+    assert_eq!(registry.counter("a_total", "A.", &labels)?.value(), 0);
+    Ok(())
+}
+
+#[test]
+fn malformed_units_summaries_and_exemplars_are_refused() -> Result<(), Error> {
+    let registry = Registry::default();
+    registry.counter("a_requests_total", "A.", &[])?;
+    registry.set_unit("a_requests_total", "requests")?;
+    for (name, unit) in [("a_requests_total", "total"), ("a_requests_total", ""), ("b_x", "x")] {
+        assert!(registry.set_unit(name, unit).expect_err(name).is_invalid());
+    }
+    let default = SummaryOptions::default;
+    for options in [
+        SummaryOptions { quantiles: vec![1.1], ..default() },
+        SummaryOptions { quantiles: vec![0.5, 0.5], ..default() },
+        SummaryOptions { quantiles: vec![f64::NAN], ..default() },
+        SummaryOptions { relative_error: 0.0, ..default() },
+        SummaryOptions { relative_error: f64::NAN, ..default() },
+        SummaryOptions { min: 0.0, ..default() },
+        SummaryOptions { min: 2.0, max: 1.0, ..default() },
+        SummaryOptions { max: f64::INFINITY, ..default() },
+        SummaryOptions { window: std::time::Duration::ZERO, ..default() },
+    ] {
+        let error = registry.summary("s", "S.", &[], &options).expect_err("malformed");
+        assert!(error.is_invalid(), "{error}");
+    }
+    assert!(Exemplar::new(&[("1", "x")]).expect_err("a digit").is_invalid());
+    assert!(Exemplar::new(&[("trace", &"x".repeat(124))]).expect_err("129").is_invalid());
+    assert!(Exemplar::new(&[("trace", &"x".repeat(123))]).is_ok());
     Ok(())
 }
 

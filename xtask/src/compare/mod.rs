@@ -6,6 +6,7 @@
 //! ratios within each round, and above 1 always means that ours is better.
 
 mod machine;
+mod metrics;
 mod progress;
 mod proxy;
 mod record;
@@ -107,7 +108,7 @@ pub(crate) fn run(root: &Path, area: &str, options: &Options) -> Result<bool> {
 type Measure = fn(&Path, &Workspace, &Options) -> Result<Report>;
 
 /// What can be compared; an area is added when it has something to measure.
-const AREAS: &[(&str, Measure)] = &[("proxy", proxy::measure)];
+const AREAS: &[(&str, Measure)] = &[("metrics", metrics::measure), ("proxy", proxy::measure)];
 
 const ROUNDS: u32 = 3;
 const ROUNDS_MAX: u32 = 50;

@@ -1,6 +1,6 @@
 //! The metrics of the proxy: which exist, and the handles that the shell writes to.
 
-use tidemill_metrics::{Counter, Error, Gauge, Histogram, Registry};
+use tidemill_metrics::{Buckets, Counter, Error, Gauge, Histogram, Registry};
 
 /// Why a client was refused. Each is a value of the label `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,7 +158,7 @@ impl BackendInstruments {
                 CONNECT_SECONDS,
                 "Time to connect to a backend.",
                 &labels,
-                &CONNECT_BOUNDS,
+                Buckets::seconds(),
             )?,
             connect_failures: registry.counter(
                 CONNECT_FAILURES,
@@ -207,7 +207,3 @@ const CONNECT_FAILURES: &str = "tidemill_proxy_connect_failures_total";
 const BACKEND_CONNECTIONS: &str = "tidemill_proxy_backend_connections";
 const BACKEND_CONNECTIONS_TOTAL: &str = "tidemill_proxy_backend_connections_total";
 const BACKEND_UP: &str = "tidemill_proxy_backend_up";
-
-/// From a loopback connect to one that met its default time limit, in seconds.
-const CONNECT_BOUNDS: [f64; 13] =
-    [2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 1e-2, 5e-2, 0.25, 1.0, 2.5, 5.0];

@@ -17,6 +17,8 @@ enum Blame {
     Input,
     Outside,
     Interrupt,
+    /// The command that was run ended with this code, which is handed on.
+    Command(u8),
 }
 
 impl Failure {
@@ -40,12 +42,18 @@ impl Failure {
         Self { blame: Blame::Interrupt, message: message.into(), is_located: false }
     }
 
+    /// A command that was run for the operator did not succeed.
+    pub(crate) fn of_command(code: u8, message: impl Into<String>) -> Self {
+        Self { blame: Blame::Command(code), message: message.into(), is_located: false }
+    }
+
     pub(crate) fn code(&self) -> u8 {
         match self.blame {
             Blame::Answer => 1,
             Blame::Input => 2,
             Blame::Outside => 3,
             Blame::Interrupt => 130,
+            Blame::Command(code) => code,
         }
     }
 

@@ -25,9 +25,12 @@ mod explain;
 mod failure;
 mod generate;
 mod output;
+mod perf;
 mod proxy;
+mod signals;
 mod status;
 mod tune;
+mod trace;
 mod up;
 
 pub(crate) use failure::Failure;
@@ -52,6 +55,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Backend(arguments) => backend::run(&cli.common, arguments, &output),
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
         Command::Tune(arguments) => tune::run(arguments, &output),
+        Command::Perf(arguments) => perf::run(arguments, &output),
+        Command::Trace(arguments) => trace::run(arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -134,6 +139,8 @@ enum Command {
     Backend(backend::Arguments),
     Explain(explain::Arguments),
     Tune(tune::Arguments),
+    Perf(perf::Arguments),
+    Trace(trace::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }

@@ -46,6 +46,17 @@ impl Output {
         self.line(&text);
     }
 
+    /// Writes a value as JSON on one line to stdout.
+    pub(crate) fn json_line(&self, value: &impl Serialize) {
+        let text = serde_json::to_string(value).expect("our documents have string keys");
+        self.line(&text);
+    }
+
+    /// Writes text to stderr, beside what another program writes to stdout.
+    pub(crate) fn aside(&self, text: &str) {
+        write(&mut io::stderr().lock(), text);
+    }
+
     /// Writes bytes as they are to stdout.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         // The reader may be gone; there is nobody left to tell.

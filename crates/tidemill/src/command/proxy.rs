@@ -43,6 +43,9 @@ pub(super) struct Arguments {
     /// Serve page, /metrics and API here; the API takes the token in TIDEMILL_TOKEN
     #[arg(long, value_name = "ADDR", value_parser = listen_address)]
     admin: Option<SocketAddr>,
+    /// Whether anything is counted
+    #[arg(long, value_name = "on|off", default_value = "on", value_parser = ["on", "off"])]
+    metrics: String,
 }
 
 pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure> {
@@ -70,6 +73,7 @@ pub(super) fn run(common: &Common, arguments: &Arguments) -> Result<(), Failure>
     }
     let mut config = Config { proxies: vec![proxy], ..Config::default() };
     config.node.workers = arguments.workers;
+    config.node.metrics = arguments.metrics == "on";
     let plan = Plan { config, text: None, source: None, admin: arguments.admin, demo: None };
     node::run(plan, node::LogSettings::new(common))
 }

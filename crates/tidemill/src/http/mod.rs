@@ -8,7 +8,9 @@
 //! token. Errors are `application/problem+json` (RFC 9457). Handlers only read counters or hand one
 //! command to the engine; none of them waits for a peer.
 
+mod events;
 mod guard;
+mod history;
 mod open;
 mod openapi;
 mod page;
@@ -29,8 +31,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, patch};
 use tidemill_metrics::Registry;
 use tidemill_proxy::Engine;
+use tokio::sync::{Semaphore, watch};
 
 use crate::command::Failure;
+use crate::node::Remembered;
 pub(crate) use guard::Token;
 use problem::Problem;
 pub(crate) use serve::Server;
@@ -40,11 +44,16 @@ pub(crate) use serve::Server;
 pub(crate) struct Api {
     engine: Engine,
     registry: Registry,
+    remembered: Remembered,
     /// Without one, nobody can use what takes a token.
     token: Option<Token>,
     /// Where the server listens.
     address: SocketAddr,
     is_ready: AtomicBool,
+    /// Turns true when the server stops; what goes on for long has to look.
+    stop: watch::Sender<bool>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 impl Api {
@@ -56,6 +65,7 @@ impl Api {
     pub(crate) fn new(
         engine: Engine,
         registry: Registry,
+        remembered: Remembered,
         token: Option<Token>,
         address: SocketAddr,
     ) -> Result<Self, Failure> {
@@ -64,7 +74,16 @@ impl Api {
             .gauge("tidemill_build_info", "The running build; always 1.", &labels)
             .map_err(|error| Failure::outside(format!("cannot register metrics: {error}")))?
             .set(1);
-        Ok(Self { engine, registry, token, address, is_ready: AtomicBool::new(false) })
+        Ok(Self {
+            engine,
+            registry,
+            remembered,
+            token,
+            address,
+            is_ready: AtomicBool::new(false),
+            stop: watch::Sender::new(false),
+            streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
+        })
     }
 
     fn is_ready(&self) -> bool {
@@ -91,6 +110,8 @@ fn open_routes() -> Vec<Route> {
 fn token_routes() -> Vec<Route> {
     vec![
         ("/api/v1/openapi.json", get(openapi::document)),
+        ("/api/v1/events", get(events::events)),
+        ("/api/v1/history", get(history::show)),
         ("/api/v1/proxies", get(proxies::list)),
         ("/api/v1/proxies/{proxy}", get(proxies::show)),
         ("/api/v1/proxies/{proxy}/explain", get(proxies::explain)),

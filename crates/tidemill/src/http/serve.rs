@@ -26,16 +26,15 @@ use super::{Api, router};
 #[derive(Debug)]
 pub(crate) struct Server {
     api: Arc<Api>,
-    stop: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Server {
     /// Serves `api` on `listener` from now on.
     pub(crate) fn start(listener: TcpListener, api: Arc<Api>) -> Self {
-        let (stop, stopped) = watch::channel(false);
+        let stopped = api.stop.subscribe();
         let task = tokio::spawn(accept(listener, router(Arc::clone(&api)), stopped));
-        Self { api, stop, task }
+        Self { api, task }
     }
 
     /// Returns the address listened on.
@@ -50,7 +49,7 @@ impl Server {
 
     /// Stops accepting and lets requests under way end, for [`STOP_MAX`] at most.
     pub(crate) async fn stop(self) {
-        self.stop.send_replace(true);
+        self.api.stop.send_replace(true);
         // What does not end by then ends with the runtime.
         let _ = timeout(STOP_MAX, self.task).await;
     }

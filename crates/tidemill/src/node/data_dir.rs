@@ -5,8 +5,9 @@
 //! | `lock` | 0600 | the holder's pid; held with `flock`, so a crash releases it |
 //! | `token` | 0600 | 64 hex digits: 256 random bits, kept over restarts |
 //! | `addresses.json` | 0600 | the pid and the addresses in use; gone when the node has stopped |
+//! | `metrics.history`, `metrics.history.1` | 0600 | what metrics were; see the crate of metrics |
 //!
-//! The folder has mode 0700. Every file but the lock is written to a temporary name, synced and
+//! The folder has mode 0700. Every file but the lock and the history is written to a temporary name, synced and
 //! renamed, so that a reader sees a whole one or none.
 
 use std::collections::BTreeMap;

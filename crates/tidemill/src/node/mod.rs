@@ -12,6 +12,7 @@
 mod data_dir;
 mod demo;
 mod log;
+mod measure;
 mod reload;
 mod signals;
 mod watch;
@@ -21,18 +22,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tidemill_metrics::Registry;
+use tidemill_metrics::{Options, Registry};
 use tidemill_proxy::{Engine, EngineOptions};
 use tokio::net::TcpListener;
 
 pub(crate) use data_dir::DataDir;
 pub(crate) use log::LogSettings;
+pub(crate) use measure::Remembered;
 
 use crate::command::Failure;
 use crate::config::{Config, Source};
 use crate::http::{Api, Server, Token};
 use data_dir::{Addresses, Lock};
 use demo::Demo;
+use measure::{Measured, Measuring};
 use reload::Reloader;
 use signals::{Request, Signals, Stop};
 
@@ -121,6 +124,7 @@ struct Node {
     demo: Option<Demo>,
     reloader: Option<Reloader>,
     kept: Option<Kept>,
+    measured: Option<Measured>,
     config: Config,
 }
 
@@ -132,7 +136,9 @@ impl Node {
             Some(address) => Some(bind_page(address, source.is_some()).await?),
             None => None,
         };
-        let registry = Registry::default();
+        let registry = start_registry(&config)?;
+        let history_path = kept.as_ref().map(|kept| kept.data_dir.path().join(HISTORY));
+        let measuring = Measuring::open(history_path, &config.node, &registry);
         let engine = start_engine(&config, &registry)?;
         let mut demo = match demo {
             Some(address) => Some(Demo::start(address).await?),
@@ -158,12 +164,15 @@ impl Node {
         let server = match listener {
             Some(listener) => {
                 let token = token.map(Token::new);
-                let api = Api::new(engine.clone(), registry, token, listener.1)?;
+                let remembered = measuring.remembered();
+                let api =
+                    Api::new(engine.clone(), registry.clone(), remembered, token, listener.1)?;
                 Some(Server::start(listener.0, Arc::new(api)))
             }
             None => None,
         };
-        let node = Self { engine, server, demo, reloader, kept, config };
+        let measured = registry.is_on().then(|| measuring.start(&registry));
+        let node = Self { engine, server, demo, reloader, kept, measured, config };
         node.write_addresses()?;
         node.announce();
         Ok(node)
@@ -241,6 +250,9 @@ impl Node {
             demo.stop_traffic();
         }
         self.engine.shutdown(self.config.node.stop_deadline).await;
+        if let Some(measured) = self.measured.take() {
+            measured.stop().await;
+        }
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
@@ -266,10 +278,24 @@ fn interrupted(stop: Stop) -> Result<(), Failure> {
     )))
 }
 
-fn start_engine(config: &Config, registry: &Registry) -> Result<Engine, Failure> {
+/// Makes the registry, with cells of its own for each data-plane and control-plane thread.
+fn start_registry(config: &Config) -> Result<Registry, Failure> {
+    let threads = data_plane_threads(config).get() + CONTROL_THREADS + BLOCKING_THREADS;
+    let options = Options { slots: threads, is_on: config.node.metrics, ..Options::default() };
+    let registry = Registry::new(options);
+    registry
+        .show_own()
+        .map_err(|error| Failure::outside(format!("cannot register metrics: {error}")))?;
+    Ok(registry)
+}
+
+fn data_plane_threads(config: &Config) -> NonZeroUsize {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let workers = config.node.workers.unwrap_or(cores);
-    Engine::start(EngineOptions { workers }, registry)
+    config.node.workers.unwrap_or(cores)
+}
+
+fn start_engine(config: &Config, registry: &Registry) -> Result<Engine, Failure> {
+    Engine::start(EngineOptions { workers: data_plane_threads(config) }, registry)
         .map_err(|error| Failure::outside(error.to_string()))
 }
 
@@ -321,3 +347,9 @@ fn raise_file_limit() {
 }
 
 const CONTROL_THREADS: usize = 2;
+
+/// Threads for files and look-ups that record at the same time as a rule.
+const BLOCKING_THREADS: usize = 2;
+
+/// In node.data_dir.
+const HISTORY: &str = "metrics.history";

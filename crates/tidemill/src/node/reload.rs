@@ -163,10 +163,26 @@ fn restarts(old: &NodeSettings, new: &NodeSettings) -> Vec<(&'static str, String
         None => "auto".to_owned(),
         Some(count) => count.to_string(),
     };
+    let on = |is_on: bool| if is_on { "on" } else { "off" }.to_owned();
+    let counters = |node: &NodeSettings| {
+        if node.counters_continue { "continue" } else { "from-zero" }.to_owned()
+    };
     [
         ("listen", old.listen.to_string(), new.listen.to_string()),
         ("data_dir", old.data_dir.clone(), new.data_dir.clone()),
         ("workers", workers(old), workers(new)),
+        ("metrics", on(old.metrics), on(new.metrics)),
+        (
+            "metrics_flush",
+            format_duration(old.metrics_flush),
+            format_duration(new.metrics_flush),
+        ),
+        (
+            "metrics_history_mib",
+            old.metrics_history_mib.to_string(),
+            new.metrics_history_mib.to_string(),
+        ),
+        ("counters", counters(old), counters(new)),
     ]
     .into_iter()
     .filter(|(_, was, is)| was != is)

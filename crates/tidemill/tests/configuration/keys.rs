@@ -55,6 +55,15 @@ fn node_cases() -> Vec<Case> {
         node("node.data_dir", "data_dir = \"/d\"", |c| c.node.data_dir.clone(), "/d"),
         node("node.workers", "workers = 3", |c| show(c.node.workers), "Some(3)"),
         node("node.stop_deadline", "stop_deadline = \"7s\"", |c| show(c.node.stop_deadline), "7s"),
+        node("node.metrics", "metrics = \"off\"", |c| show(c.node.metrics), "false"),
+        node("node.metrics_flush", "metrics_flush = \"3s\"", |c| show(c.node.metrics_flush), "3s"),
+        node(
+            "node.metrics_history_mib",
+            "metrics_history_mib = 0",
+            |c| c.node.metrics_history_mib.to_string(),
+            "0",
+        ),
+        node("node.counters", "counters = \"continue\"", |c| show(c.node.counters_continue), "true"),
     ]
 }
 

@@ -1,4 +1,5 @@
-//! `compare proxy`: Tidemill, HAProxy, nginx and no proxy at all, under the same loads.
+//! `compare proxy`: Tidemill, HAProxy, nginx and no proxy at all, under the same loads; and Tidemill
+//! with its metrics switched off (`unmeasured`), which shows what being measured costs.
 //!
 //! In each round every target meets every load once, one after the other, with fresh processes on
 //! fresh ports; every other round goes through the targets in reverse, so that what warms up or
@@ -39,7 +40,7 @@ pub(crate) fn measure(root: &Path, workspace: &Workspace, options: &Options) -> 
     if !missing.is_empty() {
         packages::install(&missing)?;
     }
-    if targets.contains(&Target::Tidemill) {
+    if targets.iter().any(|target| matches!(target, Target::Tidemill | Target::Unmeasured)) {
         build(root)?;
     }
     let scratch = workspace.target_dir.join(format!("compare/scratch-{}", std::process::id()));

@@ -21,11 +21,14 @@ pub(crate) enum Target {
     Haproxy,
     Nginx,
     Tidemill,
+    /// Ours with metrics switched off.
+    Unmeasured,
 }
 
 impl Target {
     /// Every target, in the order of the first round.
-    pub(crate) const ALL: [Self; 4] = [Self::Direct, Self::Haproxy, Self::Nginx, Self::Tidemill];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Direct, Self::Haproxy, Self::Nginx, Self::Tidemill, Self::Unmeasured];
 
     /// Returns the name that tables and options use.
     pub(crate) fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Target {
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Tidemill => "tidemill",
+            Self::Unmeasured => "unmeasured",
         }
     }
 }
@@ -70,6 +74,11 @@ impl Bench {
         let command = match target {
             Target::Haproxy => self.haproxy(port, backend)?,
             Target::Nginx => self.nginx_stream(port, backend)?,
+            Target::Unmeasured => {
+                let mut command = self.tidemill(port, backend);
+                command.args(["--metrics", "off"]);
+                command
+            }
             Target::Direct | Target::Tidemill => self.tidemill(port, backend),
         };
         let proxy = self.start(target.name(), command, port)?;
