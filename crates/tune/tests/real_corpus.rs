@@ -2,6 +2,7 @@
 //!
 //! Each is a Cargo project of its own under `corpus`. The whole corpus takes about twenty minutes;
 //! every fifth project is run unless `TIDEMILL_CORPUS` is `all` (or names one).
+#![expect(clippy::print_stdout, reason = "what became of each project is the result")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,7 @@ struct Score {
 
 #[test]
 fn what_is_planted_is_found_and_mended_and_no_decoy_is_kept() {
+    #[expect(clippy::disallowed_methods, reason = "a test's own switch")]
     let chosen = std::env::var("TIDEMILL_CORPUS").unwrap_or_default();
     let mut score = Score::default();
     for (index, planted) in CORPUS.iter().enumerate() {
@@ -85,9 +87,9 @@ impl Score {
         let (report, is_sound) = session(&folder);
         let is_hot = |name: Option<&str>| name == Some(planted.hot);
         let first = report.hotspots.first().map(|spot| spot.function.as_str());
-        let is_fixed = report
-            .kept()
-            .any(|trial| is_hot(trial.function.as_deref()) && trial.finding.starts_with(planted.rule));
+        let is_fixed = report.kept().any(|trial| {
+            is_hot(trial.function.as_deref()) && trial.finding.starts_with(planted.rule)
+        });
         let decoys = report.kept().filter(|trial| !is_hot(trial.function.as_deref())).count();
         println!("{}: hot {first:?}, fixed {is_fixed}, decoys {decoys}", planted.name);
         for trial in &report.trials {

@@ -29,8 +29,8 @@ mod perf;
 mod proxy;
 mod signals;
 mod status;
-mod tune;
 mod trace;
+mod tune;
 mod up;
 
 pub(crate) use failure::Failure;

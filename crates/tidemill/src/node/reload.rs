@@ -172,11 +172,7 @@ fn restarts(old: &NodeSettings, new: &NodeSettings) -> Vec<(&'static str, String
         ("data_dir", old.data_dir.clone(), new.data_dir.clone()),
         ("workers", workers(old), workers(new)),
         ("metrics", on(old.metrics), on(new.metrics)),
-        (
-            "metrics_flush",
-            format_duration(old.metrics_flush),
-            format_duration(new.metrics_flush),
-        ),
+        ("metrics_flush", format_duration(old.metrics_flush), format_duration(new.metrics_flush)),
         (
             "metrics_history_mib",
             old.metrics_history_mib.to_string(),

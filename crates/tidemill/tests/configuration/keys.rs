@@ -63,7 +63,12 @@ fn node_cases() -> Vec<Case> {
             |c| c.node.metrics_history_mib.to_string(),
             "0",
         ),
-        node("node.counters", "counters = \"continue\"", |c| show(c.node.counters_continue), "true"),
+        node(
+            "node.counters",
+            "counters = \"continue\"",
+            |c| show(c.node.counters_continue),
+            "true",
+        ),
     ]
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     let folder = arguments.path.clone().unwrap_or_else(|| PathBuf::from("."));
     let baseline = arguments.baseline.clone();
-    let checked =
+    let (checked, took) =
         observed(output, move |observer, _| gate::gate(&folder, baseline.as_deref(), observer))?;
     if let Some(path) = &arguments.junit {
         let text = gate::junit(&checked, took).map_err(|error| super::failure(&error))?;
