@@ -375,6 +375,54 @@ impl Session {
         &self.trials[self.trials.len() - 1]
     }
 
+    /// Returns all that is known of a function, by its name or the end of it behind `::`.
+    ///
+    /// # Errors
+    ///
+    /// No function of the project is called so; otherwise as [`Session::find`].
+    pub fn explain(
+        &mut self,
+        name: &str,
+        observer: Observer<'_>,
+    ) -> Result<serde_json::Value, Error> {
+        self.find(observer)?;
+        let is_it = |function: &str| function == name || function.ends_with(&format!("::{name}"));
+        let found = self.sources.files().find_map(|(path, file)| {
+            let function = file.functions.iter().find(|function| is_it(&function.name))?;
+            Some((path, file, function))
+        });
+        let Some((path, file, function)) = found else {
+            return Err(Error::request(format!("no function of the project is called {name}")));
+        };
+        let first = function.first_line.saturating_sub(1) as usize;
+        let count = (function.last_line - function.first_line + 1).min(EXPLAIN_LINES_MAX) as usize;
+        let text: Vec<&str> = file.text.lines().skip(first).take(count).collect();
+        let report = self.found.as_ref().map(|found| {
+            let spots = found.heat.hotspots(&self.sources);
+            let spot =
+                spots.into_iter().find(|spot| spot.file == path && spot.function == function.name);
+            let findings: Vec<FindingReport> = found
+                .ranked
+                .iter()
+                .filter(|(finding, _)| finding.file == path)
+                .filter(|(finding, _)| finding.function.as_deref() == Some(&*function.name))
+                .map(|(finding, share)| FindingReport::new(finding, *share, Some(&file.text)))
+                .collect();
+            (spot, findings)
+        });
+        let (spot, findings) = report.unwrap_or_default();
+        Ok(serde_json::json!({
+            "function": function.name,
+            "file": path,
+            "lines": [function.first_line, function.last_line],
+            "public": function.is_public,
+            "share": spot.as_ref().map_or(0.0, |spot| spot.share),
+            "allocations": spot.as_ref().map_or(0, |spot| spot.allocations),
+            "findings": findings,
+            "source": text.join("\n"),
+        }))
+    }
+
     /// Puts together what is known so far.
     ///
     /// # Errors
@@ -492,6 +540,9 @@ fn notes(project: &Project, context: &Context) -> Vec<String> {
     }
     notes
 }
+
+/// Longer functions are shown by their beginning.
+const EXPLAIN_LINES_MAX: u32 = 300;
 
 /// A function with a smaller share of the cost is not worth a trial.
 const COLD_SHARE: f64 = 0.01;
