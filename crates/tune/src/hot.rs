@@ -6,14 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tidemill_profile::sampling::{Profile, Sampler};
+use tidemill_profile::sampling::{Profile, Recording, Sampler};
 
 use crate::error::Error;
 use crate::find::{Finding, Sources};
-use crate::measure::Prepared;
 use crate::measure::allocations::Allocations;
+use crate::measure::{Prepared, callgrind, now};
+use crate::progress::Stop;
 
 /// A function of the project and its share of the cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,17 +57,16 @@ impl Heat {
     ///
     /// # Errors
     ///
-    /// The kernel refuses to sample, or the program does not run.
-    pub fn sample(program: &Prepared, root: &Path) -> Result<Self, Error> {
+    /// The kernel refuses to sample, the program does not run, or the session was stopped.
+    pub fn sample(program: &Prepared, root: &Path, stop: &Stop) -> Result<Self, Error> {
         let mut heat = Self::default();
         for _ in 0..RUNS_MAX {
             let mut command = program.command();
             program.set_streams(&mut command)?;
             let refused = |error| Error::machine("cannot sample the workload").because(error);
-            let profile = Sampler::new()
-                .spawn(command)
-                .and_then(tidemill_profile::sampling::Recording::wait)
-                .map_err(refused)?;
+            let recording = Sampler::new().spawn(command).map_err(refused)?;
+            let profile = watched(recording, program.timeout(), stop).map_err(refused)?;
+            stop.check()?;
             heat.add(&profile, root);
             if heat.flame_graph.is_empty() {
                 heat.flame_graph = profile.flame_graph(&program.program().display().to_string());
@@ -74,6 +76,26 @@ impl Heat {
             }
         }
         Ok(heat)
+    }
+
+    /// Takes instructions in the place of samples: for machines that do not let us sample.
+    ///
+    /// # Errors
+    ///
+    /// As [`callgrind::lines`].
+    pub fn count(
+        program: &Prepared,
+        root: &Path,
+        folder: &Path,
+        stop: &Stop,
+    ) -> Result<Self, Error> {
+        let counted = callgrind::lines(program, root, folder, stop)?;
+        let cost = |samples| Cost { samples, blocks: 0 };
+        Ok(Self {
+            lines: counted.costs.into_iter().map(|(place, count)| (place, cost(count))).collect(),
+            samples: counted.total,
+            ..Self::default()
+        })
     }
 
     fn add(&mut self, profile: &Profile, root: &Path) {
@@ -151,6 +173,30 @@ impl Heat {
     }
 }
 
+/// Waits for a recording; ends it when the session stops or the program's time is over.
+fn watched(
+    recording: Recording,
+    timeout: Duration,
+    stop: &Stop,
+) -> Result<Profile, tidemill_profile::Error> {
+    let stopper = recording.stopper();
+    let deadline = now() + timeout;
+    std::thread::scope(|scope| {
+        let (done, is_done) = sync_channel::<()>(0);
+        scope.spawn(move || {
+            while is_done.recv_timeout(STOP_LATENCY_MAX) == Err(RecvTimeoutError::Timeout) {
+                if stop.is_requested() || now() > deadline {
+                    // Once to ask it, again to end it.
+                    stopper.stop();
+                }
+            }
+        });
+        let profile = recording.wait();
+        drop(done);
+        profile
+    })
+}
+
 /// Orders findings by what they cost, the most expensive first, and returns each with its share.
 #[must_use]
 pub fn rank(findings: Vec<Finding>, heat: &Heat, sources: &Sources) -> Vec<(Finding, f64)> {
@@ -169,6 +215,9 @@ pub fn rank(findings: Vec<Finding>, heat: &Heat, sources: &Sources) -> Vec<(Find
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
+
+/// How long a sampled program may go on after the session was told to stop.
+const STOP_LATENCY_MAX: Duration = Duration::from_millis(100);
 
 /// Runs that are sampled at most.
 const RUNS_MAX: u32 = 20;

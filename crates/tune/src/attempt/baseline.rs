@@ -185,7 +185,7 @@ fn count(
     if first.abs_diff(second) as f64 > first as f64 * INSTRUCTION_SPREAD_MAX {
         return Err(Error::machine(format!(
             "instructions differ from run to run ({first}, {second}): threads, time or addresses \
-             decide what it does"
+             decide what it does; give the workload one thread and a fixed input"
         )));
     }
     Ok(first.min(second))

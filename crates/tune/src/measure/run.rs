@@ -73,6 +73,12 @@ impl Prepared {
         &self.program
     }
 
+    /// Returns the longest time that a run may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Returns the command, its streams not yet set: for instruments that start it themselves.
     #[must_use]
     pub fn command(&self) -> Command {

@@ -195,6 +195,12 @@ fn run(command: &mut Command, log: &Path, timeout: Duration, stop: &Stop) -> Res
         }
         last_words.push_str(&tail(path)?);
     }
+    if !status.success() && last_words.contains("No space left on device") {
+        return Err(Error::machine(format!(
+            "the disk of {} is full; make room or set CARGO_TARGET_DIR to another disk",
+            folder.display()
+        )));
+    }
     Ok(Output { is_good: status.success(), stdout, last_words })
 }
 

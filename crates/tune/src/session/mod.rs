@@ -26,6 +26,7 @@ use crate::error::{Error, ErrorKind};
 use crate::find::{self, Finding, Sources};
 use crate::hot::{Heat, rank};
 use crate::judge::{Rule, Verdict};
+use crate::measure::Prepared;
 use crate::measure::allocations::{self, Allocations};
 use crate::progress::Observer;
 use crate::project::{Copy, Project};
@@ -193,6 +194,9 @@ impl Session {
             && let Stage::Copied(copy) = std::mem::replace(&mut self.stage, Stage::Spoiled)
         {
             let measured = self.take_measure(copy, observer)?;
+            if let Some(why) = &measured.baseline.no_instructions {
+                self.notes.push(format!("trials go without the gate of instructions: {why}"));
+            }
             self.stage = Stage::Measured(Box::new(measured));
         }
         match &mut self.stage {
@@ -268,16 +272,15 @@ impl Session {
         let measured = self.measured(observer)?;
         let root = measured.bench.copy().root().to_owned();
         observer.begin("CPU samples")?;
-        let sampled = Heat::sample(&measured.bench.baseline().program, &root);
+        let program = measured.bench.baseline().program.clone();
+        let folder = measured.bench.folder().to_owned();
         let allocations = measured.allocations.clone();
-        let mut heat = match sampled {
-            Ok(heat) => heat,
+        let mut heat = match Heat::sample(&program, &root, observer.stop()) {
             Err(error) if error.kind() == ErrorKind::Machine => {
-                self.notes
-                    .push(format!("no CPU samples, so findings rank by allocations: {error}"));
-                Heat::default()
+                observer.begin("instructions by line")?;
+                self.count_instead(&error, &program, &root, &folder, observer)?
             }
-            Err(error) => return Err(error),
+            sampled => sampled?,
         };
         if let Some(allocations) = &allocations {
             heat.add_allocations(allocations, &root);
@@ -289,6 +292,25 @@ impl Session {
         let mut findings = find::own_rules(&self.sources);
         findings.extend(find::clippy(measured.bench.copy(), &self.sources, observer.stop())?);
         Ok(Found { ranked: rank(findings, &heat, &self.sources), heat })
+    }
+
+    /// Ranks by instructions where the kernel refuses to sample, and by allocations without valgrind.
+    fn count_instead(
+        &mut self,
+        refused: &Error,
+        program: &Prepared,
+        root: &Path,
+        folder: &Path,
+        observer: Observer<'_>,
+    ) -> Result<Heat, Error> {
+        let (heat, by) = match Heat::count(program, root, folder, observer.stop()) {
+            Err(error) if error.kind() != ErrorKind::Cancelled => (Heat::default(), "allocations"),
+            counted => (counted?, "instructions under callgrind"),
+        };
+        let why =
+            std::error::Error::source(refused).map_or(String::new(), |why| format!(": {why}"));
+        self.notes.push(format!("no CPU samples, so findings rank by {by}: {refused}{why}"));
+        Ok(heat)
     }
 
     /// Tries every finding that is hot and has a fix, then other ways to build.
@@ -463,7 +485,7 @@ impl Session {
         let measured = self.measured(observer)?;
         let program = measured.bench.with_texts(&texts, observer)?;
         let root = measured.bench.copy().root().to_owned();
-        match Heat::sample(&program, &root) {
+        match Heat::sample(&program, &root, observer.stop()) {
             Ok(heat) => Ok(heat.flame_graph().to_owned()),
             Err(error) if error.kind() == ErrorKind::Machine => Ok(String::new()),
             Err(error) => Err(error),
@@ -479,6 +501,9 @@ impl Session {
 pub(crate) fn claim(project: &Project) -> Result<(PathBuf, File), Error> {
     let state = project.target_folder.join("tune");
     fs::create_dir_all(&state).map_err(|error| Error::file("create", &state, error))?;
+    // A tree whose git does not know the target folder stays as clean as it was.
+    let ignore = state.join(".gitignore");
+    fs::write(&ignore, "*\n").map_err(|error| Error::file("write", &ignore, error))?;
     let lock = lock(&state)?;
     check_space(&state)?;
     Ok((state, lock))

@@ -100,9 +100,11 @@ fn tune(arguments: &SessionArguments, output: &Output) -> Result<(), Failure> {
         if apply {
             session.check_applicable()?;
         }
-        for note in session.notes() {
-            line.note(note);
-        }
+        let mut told = tell(line, session.notes(), 0);
+        session.measure(observer)?;
+        told = tell(line, session.notes(), told);
+        session.find(observer)?;
+        tell(line, session.notes(), told);
         let report = session.run(observer)?;
         let accepted = apply.then(|| session.accept(&[], commit)).transpose()?;
         Ok((report, accepted))
@@ -129,6 +131,12 @@ fn tune(arguments: &SessionArguments, output: &Output) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Writes the notes behind the first `told`, and returns how many are told now.
+fn tell(line: &progress::Line, notes: &[String], told: usize) -> usize {
+    notes.iter().skip(told).for_each(|note| line.note(note));
+    notes.len()
 }
 
 impl SessionArguments {
