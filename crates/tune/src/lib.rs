@@ -17,6 +17,7 @@ pub mod project;
 pub mod report;
 pub mod selftest;
 pub mod session;
+pub mod tools;
 pub mod worker;
 pub mod workload;
 

@@ -1,7 +1,11 @@
 //! Small projects with a planted problem each, and a decoy that must not be kept.
 //!
-//! Each is a Cargo project of its own under `corpus`. The whole corpus takes about twenty minutes;
-//! every fifth project is run unless `TIDEMILL_CORPUS` is `all` (or names one).
+//! Each is a Cargo project of its own under `corpus`. The whole corpus takes about twenty minutes
+//! on a quiet machine; every fifth project is run unless `TIDEMILL_CORPUS` is `all` or names one:
+//!
+//! ```sh
+//! TIDEMILL_CORPUS=all cargo test -p tidemill-tune --test real_corpus -- --nocapture
+//! ```
 #![expect(clippy::print_stdout, reason = "what became of each project is the result")]
 
 use std::fs;

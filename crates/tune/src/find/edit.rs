@@ -74,7 +74,7 @@ impl Fix {
 
 /// Returns the change of one file as a patch that `git apply` takes.
 #[must_use]
-pub(crate) fn unified(file: &Path, before: &str, after: &str) -> String {
+pub fn unified(file: &Path, before: &str, after: &str) -> String {
     DiffOptions::new()
         .set_original_filename(format!("a/{}", file.display()))
         .set_modified_filename(format!("b/{}", file.display()))

@@ -9,8 +9,7 @@ mod rules;
 mod source;
 
 pub use self::clippy::clippy;
-pub(crate) use self::edit::unified;
-pub use self::edit::{Edit, Fix};
+pub use self::edit::{Edit, Fix, unified};
 pub use self::rules::own_rules;
 pub use self::source::{Function, SourceFile, Sources};
 

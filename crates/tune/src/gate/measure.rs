@@ -13,7 +13,7 @@ use crate::judge::bounds;
 use crate::measure::{Prepared, Printed, Run, allocations, callgrind, now};
 use crate::progress::Observer;
 use crate::project::{Copy, Profile, Project};
-use crate::session::claim;
+use crate::session::{claim, find_folder};
 use crate::workload::{TuneFile, Workload};
 
 /// Checks every clause of the budget in `tune.toml`, relative ones beside `baseline`, a commit;
@@ -29,7 +29,7 @@ pub fn gate(
     observer: Observer<'_>,
 ) -> Result<(Vec<Checked>, Duration), Error> {
     let started = now();
-    let folder = fs::canonicalize(folder).map_err(|e| Error::file("find", folder, e))?;
+    let folder = find_folder(folder)?;
     let file = TuneFile::read(&folder)?.unwrap_or_default();
     let budget = Budget::read(&file.budget)?;
     if budget.clauses.is_empty() {

@@ -118,8 +118,7 @@ impl Session {
     /// There is no project or no workload, another session is at work on it, or the disk is full.
     pub fn open(folder: &Path, options: Options, observer: Observer<'_>) -> Result<Self, Error> {
         observer.begin("look at the project")?;
-        let folder =
-            fs::canonicalize(folder).map_err(|error| Error::file("find", folder, error))?;
+        let folder = find_folder(folder)?;
         let project = Project::open(&folder)?;
         let workload = match &options.workload {
             Some(workload) => {
@@ -491,6 +490,19 @@ impl Session {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Returns the whole path of a folder that a person named.
+///
+/// # Errors
+///
+/// There is no such folder.
+pub(crate) fn find_folder(folder: &Path) -> Result<PathBuf, Error> {
+    fs::canonicalize(folder).map_err(|error| {
+        let folder = folder.display();
+        Error::request(format!("cannot find {folder}; name the folder of a Cargo project"))
+            .because(error)
+    })
 }
 
 /// Returns the folder for work on a project, `target/tune`, and its lock.

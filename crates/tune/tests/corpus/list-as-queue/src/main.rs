@@ -1,7 +1,7 @@
 //! Planted: a list used as a queue. Decoy: the front of a list of four, removed once a run.
 
 fn main() {
-    println!("{} {}", rounds(25_000), first_of(4));
+    println!("{} {}", rounds(12_000), first_of(4));
 }
 
 fn rounds(players: u64) -> u64 {

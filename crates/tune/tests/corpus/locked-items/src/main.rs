@@ -5,7 +5,7 @@ use std::sync::Mutex;
 fn main() {
     let sum = Mutex::new(0_u64);
     let sums = Mutex::new(Vec::new());
-    add_all(&sum, 4_000_000);
+    add_all(&sum, 1_500_000);
     work_all(&sums, 3);
     println!("{} {}", sum.into_inner().unwrap_or(0), sums.into_inner().unwrap_or_default().len());
 }
@@ -20,7 +20,7 @@ fn add_all(sum: &Mutex<u64>, count: u64) {
 #[inline(never)]
 fn work_all(sums: &Mutex<Vec<u64>>, count: u64) {
     for i in 0..count {
-        let value = (0..200_000_u64).fold(i, |a, b| a.wrapping_mul(31) ^ b);
+        let value = (0..75_000_u64).fold(i, |a, b| a.wrapping_mul(31) ^ b);
         sums.lock().unwrap().push(value);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 fn main() {
-    let words: Vec<String> = (0..150_000_u64).map(|i| format!("w{}", i)).collect();
+    let words: Vec<String> = (0..60_000_u64).map(|i| format!("w{}", i)).collect();
     println!("{} {}", first_places(&words).len(), first_letters(&words[..3]).len());
 }
 
