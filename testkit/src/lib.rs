@@ -4,6 +4,7 @@
 //! | to get | use |
 //! |---|---|
 //! | redis-server, nginx, an iperf3 server | [`Redis`], [`Nginx`], [`Iperf3`] |
+//! | one nats-server, or a cluster of them | [`Nats`] |
 //! | a TCP peer that misbehaves in a chosen way | [`TcpPeer`] |
 //! | a client that sees FIN and RST apart | [`client`] |
 //! | one HTTP request | [`http`] |
@@ -31,6 +32,7 @@ mod wait;
 
 pub use installed::require;
 pub use peer::iperf3::Iperf3;
+pub use peer::nats::Nats;
 pub use peer::nginx::Nginx;
 pub use peer::redis::Redis;
 pub use peer::tcp::{Seen, TcpPeer};

@@ -15,6 +15,8 @@ mod clock;
 mod compare;
 mod error;
 mod interrupt;
+mod kernel;
+mod models;
 mod packages;
 mod process;
 mod procfs;
@@ -53,14 +55,19 @@ fn run() -> Result<bool> {
     };
     match command.as_str() {
         "test" => {
-            let mut quick = false;
+            let (mut quick, mut kernel) = (false, false);
             while let Some(argument) = arguments.next()? {
                 match argument {
                     Long("quick") => quick = true,
+                    Long("kernel") => kernel = true,
                     other => return Err(other.unexpected().into()),
                 }
             }
-            suite::run(root, quick)
+            match (quick, kernel) {
+                (true, true) => Err(Error::usage("--quick leaves out what --kernel asks for")),
+                (false, true) => suite::run_kernel_alone(root),
+                (quick, false) => suite::run(root, quick),
+            }
         }
         "tidy" => {
             if let Some(argument) = arguments.next()? {
@@ -93,10 +100,11 @@ usage: cargo xtask COMMAND
 
   test [--quick]   everything that must hold; as root it installs what it needs
                    --quick: without tests against real servers and faults, under two minutes
+  test --kernel    only what runs in an emulated machine with two NUMA nodes
   tidy             the rules that no compiler checks
   compare AREA [--quick] [--rounds N] [--only TARGET,..] [--cases GROUP,..] [--record]
                    ours and others in turn, as a table and in target/compare/AREA.json
                    --record also keeps the run in bench/runs and docs/benchmarks.md
-                   areas: metrics;
+                   areas: bus (cases 8 B, 64 B, router Arc, latency); memory; metrics;
                    proxy (targets direct, haproxy, nginx, tidemill, unmeasured;
                    cases redis, http, bulk, idle, connections)";

@@ -28,21 +28,30 @@ enum Proof {
 
 /// Everything that some test uses.
 pub(crate) const FOR_TESTS: &[&Package] = &[
+    &CPIO,
     &GIT,
     &HAPROXY,
     &IPERF3,
+    &NATS,
     &NGINX,
     &NGINX_STREAM,
     &PROMETHEUS,
+    &QEMU,
     &REDIS,
     &REDIS_TOOLS,
     &TREE,
     &WRK,
 ];
 
+/// What the emulated machine of the kernel step needs.
+pub(crate) const FOR_KERNEL: &[&Package] = &[&CPIO, &QEMU];
+
 /// What `compare proxy` runs against.
 pub(crate) const FOR_PROXY_COMPARISON: &[&Package] =
     &[&HAPROXY, &IPERF3, &NGINX, &NGINX_STREAM, &REDIS, &REDIS_TOOLS, &WRK];
+
+/// What `compare scheduler` runs against.
+pub(crate) const FOR_SCHEDULER_COMPARISON: &[&Package] = &[&NATS];
 
 /// Returns the packages of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[&'static Package]) -> Vec<&'static Package> {
@@ -157,13 +166,16 @@ const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
 /// Where Debian's nginx keeps the module for TCP.
 pub(crate) const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
+const CPIO: Package = program("cpio", "cpio");
 const GIT: Package = program("git", "git");
 const HAPROXY: Package = program("haproxy", "haproxy");
 const IPERF3: Package = program("iperf3", "iperf3");
+const NATS: Package = program("nats-server", "nats-server");
 const NGINX: Package = program("nginx-light", "nginx");
 const NGINX_STREAM: Package =
     Package { name: "libnginx-mod-stream", proof: Proof::File(NGINX_STREAM_MODULE) };
 const PROMETHEUS: Package = program("prometheus", "promtool");
+const QEMU: Package = program("qemu-system-x86", "qemu-system-x86_64");
 const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
 const TREE: Package = program("tree", "tree");

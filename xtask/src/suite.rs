@@ -12,8 +12,9 @@ use std::process::Command;
 
 use crate::cargo::Workspace;
 use crate::error::{Error, Result};
-use crate::packages::{self, FOR_TESTS};
-use crate::{clock, interrupt, process, tidy};
+use crate::kernel::{self, Outcome};
+use crate::packages::{self, FOR_KERNEL, FOR_TESTS, Package};
+use crate::{clock, interrupt, models, process, tidy};
 
 /// Runs every step below `root` and prints the table; returns true when all were good.
 ///
@@ -21,8 +22,21 @@ use crate::{clock, interrupt, process, tidy};
 ///
 /// Fails on an interrupt, after the table.
 pub(crate) fn run(root: &Path, quick: bool) -> Result<bool> {
+    run_steps(STEPS, root, quick)
+}
+
+/// Runs what needs the emulated machine, and nothing else.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn run_kernel_alone(root: &Path) -> Result<bool> {
+    run_steps(KERNEL_STEPS, root, false)
+}
+
+fn run_steps(steps: &[Step], root: &Path, quick: bool) -> Result<bool> {
     let mut rows = Vec::new();
-    for step in STEPS {
+    for step in steps {
         if interrupt::received() {
             break;
         }
@@ -47,7 +61,7 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "packages", run: install_packages },
+    Step { name: "packages", run: |_, _, report| install(FOR_TESTS, report) },
     Step {
         name: "format",
         run: |root, _, report| cargo(root, &["fmt", "--all", "--check"], report),
@@ -55,7 +69,9 @@ const STEPS: &[Step] = &[
     Step {
         name: "clippy",
         run: |root, _, report| {
-            let arguments = ["clippy", "--workspace", "--all-targets", "--", "-Dwarnings"];
+            let mut arguments = vec!["clippy", "--workspace", "--all-targets"];
+            arguments.extend(["--features", TEST_FEATURES, "--features", BENCH_FEATURES]);
+            arguments.extend(["--", "-Dwarnings"]);
             cargo(root, &arguments, report)
         },
     },
@@ -72,11 +88,19 @@ const STEPS: &[Step] = &[
             cargo(root, &arguments, report)
         },
     },
+    Step { name: "models", run: models::run },
+    Step { name: "kernel", run: run_kernel },
+];
+
+/// The kernel step alone, with what it needs: `test --kernel`.
+const KERNEL_STEPS: &[Step] = &[
+    Step { name: "packages", run: |_, _, report| install(FOR_KERNEL, report) },
+    Step { name: "kernel", run: run_kernel },
 ];
 
 /// What a step has to say besides its time.
 #[derive(Debug, Default)]
-struct Report {
+pub(crate) struct Report {
     failures: Vec<String>,
     skipped: Vec<String>,
     tests_passed: u64,
@@ -86,12 +110,17 @@ impl Report {
     fn failed(&mut self, why: &str) {
         self.failures.push(why.to_owned());
     }
+
+    /// Notes that something was not checked, and why.
+    pub(crate) fn skipped(&mut self, why: &str) {
+        self.skipped.push(why.to_owned());
+    }
 }
 
-fn install_packages(_root: &Path, _quick: bool, report: &mut Report) -> Result<()> {
-    let missing = packages::missing(FOR_TESTS);
+fn install(wanted: &[&'static Package], report: &mut Report) -> Result<()> {
+    let missing = packages::missing(wanted);
     if missing.is_empty() {
-        println!("all {} are there", FOR_TESTS.len());
+        println!("all {} are there", wanted.len());
         return Ok(());
     }
     let names: Vec<_> = missing.iter().map(|package| package.name()).collect();
@@ -99,6 +128,24 @@ fn install_packages(_root: &Path, _quick: bool, report: &mut Report) -> Result<(
     // Without them the tests that need them skip and say so; the others are worth running.
     if let Err(error) = packages::install(&missing) {
         report.skipped.push(error.to_string());
+    }
+    Ok(())
+}
+
+/// Boots the emulated machine.
+fn run_kernel(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
+    if quick {
+        report.skipped("kernel: left out by --quick");
+        return Ok(());
+    }
+    let workspace = Workspace::read(root)?;
+    match kernel::run(root, &workspace.target_dir.join("kernel"))? {
+        Outcome::Passed => {}
+        Outcome::Failed(why) => report.failed(&why),
+        Outcome::Skipped(why) => {
+            println!("skipped: {why}");
+            report.skipped(&why);
+        }
     }
     Ok(())
 }
@@ -119,7 +166,7 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
     let workspace = Workspace::read(root)?;
     let targets = workspace.members.iter().flat_map(|member| &member.tests);
     let (slow, fast): (Vec<_>, Vec<_>) = targets.partition(|name| is_slow(name));
-    let mut arguments = vec!["test", "--workspace", "--no-fail-fast"];
+    let mut arguments = vec!["test", "--workspace", "--no-fail-fast", "--features", TEST_FEATURES];
     if quick {
         arguments.extend(["--lib", "--bins"]);
         arguments.extend(fast.iter().flat_map(|name| ["--test", name.as_str()]));
@@ -130,15 +177,29 @@ fn run_tests(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
     cargo(root, &arguments, report)
 }
 
+/// Features that nothing in the workspace asks for and that have tests.
+const TEST_FEATURES: &str = "tidemill-metrics/bridges,tidemill-metrics/otlp";
+
+/// Features that only benchmarks have.
+const BENCH_FEATURES: &str = "tidemill-metrics/peers";
+
 fn is_slow(test_target: &str) -> bool {
     ["real_", "fault_"].iter().any(|prefix| test_target.starts_with(prefix))
 }
 
-/// Runs cargo and copies what it prints, keeping what belongs in the table.
+/// Runs cargo with `arguments`.
 fn cargo(root: &Path, arguments: &[&str], report: &mut Report) -> Result<()> {
-    println!("$ cargo {}", arguments.join(" "));
     let mut command = Command::new("cargo");
-    command.args(arguments).current_dir(root).env("RUSTDOCFLAGS", "-Dwarnings");
+    command.args(arguments).env("RUSTDOCFLAGS", "-Dwarnings");
+    stream(root, command, report)
+}
+
+/// Runs a command at the root and copies what it prints, keeping what belongs in the table.
+pub(crate) fn stream(root: &Path, mut command: Command, report: &mut Report) -> Result<()> {
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    println!("$ {}", words.join(" "));
+    command.current_dir(root);
     if std::io::stdout().is_terminal() {
         command.env("CARGO_TERM_COLOR", "always");
     }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! chunk of 16 counters     counter 0   1   2  ..  15
-//!   slot 0 (thread a)    | 8 bytes |   |   |    |    |  <- 128 bytes; x86 prefetches lines in
-//!   slot 1 (thread b)    |         |   |   |    |    |     pairs of 64, so 128 keep threads apart
+//!   slot 0 (thread a)    | 8 bytes |   |   |    |    |  <- 128 bytes; x86 prefetches in pairs
+//!   slot 1 (thread b)    |         |   |   |    |    |     of 64: 128 keep threads apart
 //!   ..                   |         |   |   |    |    |
 //!   shared (all others)  |         |   |   |    |    |
 //! ```
 //!
 //! | cell | written by | how |
 //! |---|---|---|
-//! | of a slot | the slot's holder only | relaxed load and store: nothing to lose, nothing to lock |
+//! | of a slot | the slot's holder only | relaxed load and store: nothing to lose or lock |
 //! | shared | threads without a slot of this registry | relaxed `fetch_add` |
 //!
 //! All orderings are relaxed because no other memory is published through a cell. Cells only grow,

@@ -4,7 +4,7 @@
 //! only what changed. Counts come as what they grew by. As JSON:
 //!
 //! ```json
-//! {"t":1700000000000,"new":[[0,"requests_total","count"],[1,"load_ratio","number"]],"v":[0,7,1,0.5]}
+//! {"t":1700000000000,"new":[[0,"hits_total","count"],[1,"load_ratio","number"]],"v":[0,7,1,0.5]}
 //! {"t":1700000001000,"v":[0,2]}
 //! {"t":1700000002000,"gone":[1]}
 //! ```

@@ -35,7 +35,7 @@ impl Histogram {
     #[inline]
     pub fn record(&self, value: f64) {
         let inner = &*self.0;
-        if value >= 0.0 && value < f64::INFINITY {
+        if is_recordable(value) {
             inner.shards.record(slot::mine(), inner.layout.index(value), value);
         } else {
             inner.refuse();
@@ -52,7 +52,7 @@ impl Histogram {
     /// its `le` bucket. Where another thread does so right now, only the value is recorded.
     pub fn record_with_exemplar(&self, value: f64, exemplar: Exemplar, at: SystemTime) {
         self.record(value);
-        if !(value >= 0.0 && value < f64::INFINITY) {
+        if !is_recordable(value) {
             return;
         }
         let index = self.0.layout.index(value).div_ceil(self.0.layout.le_step());
@@ -108,6 +108,11 @@ impl Inner {
         self.refused.add(1);
         self.refused_all.inc();
     }
+}
+
+#[inline]
+fn is_recordable(value: f64) -> bool {
+    (0.0..f64::INFINITY).contains(&value)
 }
 
 /// Measures from its making to its end: records when dropped, on every way out of a scope. Costs

@@ -2,12 +2,12 @@
 //!
 //! | layout | buckets | relative error | index costs |
 //! |---|---|---|---|
-//! | explicit | the `le` bounds given | none stated | up to 32 comparisons, else a search |
-//! | log-linear | each octave in 2^p equal parts (HdrHistogram) | 2^-(p+1): 3.1 % for p = 4 | a shift |
+//! | explicit | the `le` bounds given | none stated | 32 comparisons or a search |
+//! | log-linear | octaves in 2^p parts (HdrHistogram) | 2^-(p+1): 3.1 % for p = 4 | a shift |
 //! | logarithmic | bounds gamma^n (DDSketch) | alpha, as chosen: 1 % | a logarithm |
 //!
-//! Every bucket is open below and closed above, as `le` wants it. The first takes everything down to
-//! zero and the last everything up to infinity; there the relative error does not hold.
+//! Every bucket is open below and closed above, as `le` wants it. The first takes everything down
+//! to zero and the last everything up to infinity; there the relative error does not hold.
 //!
 //! Sources: G. Tene, HdrHistogram; Masson, Rim, Lee, "DDSketch: A Fast and Fully-Mergeable Quantile
 //! Sketch with Relative-Error Guarantees" (VLDB 2019).

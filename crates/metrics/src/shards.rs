@@ -21,8 +21,8 @@
 //! buckets and sum of a reading are of exactly the same records.
 //!
 //! Orderings: the version's odd store comes before rule-4 stores by a Release fence, its even
-//! store is Release; a reader's first load is Acquire, its second comes after an Acquire fence. This
-//! is the sequence lock of Boehm, "Can Seqlocks Get Along With Programming Language Memory
+//! store is Release; a reader's first load is Acquire, its second comes after an Acquire fence.
+//! This is the sequence lock of Boehm, "Can Seqlocks Get Along With Programming Language Memory
 //! Models?" (2012).
 
 use crate::cells::{COUNTERS_PER_LINE, Line};

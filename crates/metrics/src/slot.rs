@@ -6,8 +6,8 @@
 //!
 //! | step | who | ordering |
 //! |---|---|---|
-//! | take: set the lowest clear bit | a thread without a slot | Acquire: sees what the last holder wrote |
-//! | give back: clear the bit | the holder, when it ends | Release: its writes go to the next holder |
+//! | take: set the lowest clear bit | a thread without a slot | Acquire: sees the last holder's |
+//! | give back: clear the bit | the holder, when it ends | Release: for the next holder |
 //!
 //! Threads past the last slot, and destructors that run after it was given back, have
 //! [`NO_SLOT`]: they share one cell with each other and pay for it with locked instructions.

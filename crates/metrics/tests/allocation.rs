@@ -1,36 +1,11 @@
-//! Recording allocates nothing: counted per thread by this test's own allocator.
+//! Recording allocates nothing: counted for the recording thread alone.
 
-#![expect(unsafe_code, reason = "a global allocator can be counted by no safe means")]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
 
+use allocation_counter::measure;
 use tidemill_metrics::{Buckets, Error, Options, Registry, SummaryOptions};
 
-struct Counting;
-
-thread_local!(static COUNT: Cell<u64> = const { Cell::new(0) });
-
-// SAFETY: every call goes to the system's allocator as it came; the count has no destructor and
-// allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: `block` came from `alloc` above with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Every thread that records, with a slot and without one.
+/// Every thread that records, with a slot and without one, its first record included.
 #[test]
 fn recording_allocates_nothing() -> Result<(), Error> {
     for slots in [0, 8] {
@@ -42,7 +17,6 @@ fn recording_allocates_nothing() -> Result<(), Error> {
         let linear = registry.histogram("l_seconds", "L.", &[], Buckets::seconds())?;
         let summary = registry.summary("s_seconds", "S.", &[], &SummaryOptions::default())?;
         let record = || {
-            let before = COUNT.get();
             for n in 0..1_000 {
                 counter.add(n);
                 gauge.add(1);
@@ -54,14 +28,12 @@ fn recording_allocates_nothing() -> Result<(), Error> {
                 drop(linear.start_timer());
                 summary.record(n as f64);
             }
-            COUNT.get() - before
         };
-        assert_eq!(record(), 0, "{slots} slots");
-        let elsewhere = std::thread::scope(|scope| scope.spawn(record).join());
-        assert_eq!(elsewhere.expect("no panic"), 0, "{slots} slots, a thread's first record too");
+        assert_eq!(measure(record).count_total, 0, "{slots} slots");
+        let elsewhere = std::thread::scope(|scope| scope.spawn(|| measure(record)).join());
+        assert_eq!(elsewhere.expect("no panic").count_total, 0, "{slots} slots, a new thread");
     }
-    let boxed = COUNT.get();
-    std::hint::black_box(Box::new(1));
-    assert_eq!(COUNT.get() - boxed, 1, "the count counts");
+    let counted = measure(|| drop(std::hint::black_box(Box::new(1))));
+    assert_eq!(counted.count_total, 1, "the count counts");
     Ok(())
 }

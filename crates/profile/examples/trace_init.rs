@@ -1,8 +1,8 @@
 //! First process of an emulated machine: traces the kernel for real and says what it saw.
 //!
-//! Built statically and booted as `/init`, it mounts what it needs, and the tracing of functions has
-//! to work. Run as root on another machine it does the same with what is there: a kernel that is
-//! locked down refuses functions, and then it must say so. Its last line is `TRACE PASS`, or
+//! Built statically and booted as `/init`, it mounts what it needs, and the tracing of functions
+//! has to work. Run as root on another machine it does the same with what is there: a kernel that
+//! is locked down refuses functions, and then it must say so. Its last line is `TRACE PASS`, or
 //! `TRACE FAIL: why`. Run with the word `abandon` it leaves an instance behind, as a crash would.
 #![expect(clippy::print_stdout, reason = "the console is its only output")]
 #![expect(unsafe_code, reason = "one ioctl sets up the loopback interface of a new machine")]

@@ -30,7 +30,11 @@ impl Error {
     pub fn is_refused(&self) -> bool {
         matches!(
             *self.0,
-            Kind::Refused { .. } | Kind::Locked { .. } | Kind::Rights { .. } | Kind::NoTracefs
+            Kind::Refused { .. }
+                | Kind::Foreign { .. }
+                | Kind::Locked { .. }
+                | Kind::Rights { .. }
+                | Kind::NoTracefs
         )
     }
 
@@ -56,6 +60,8 @@ pub(crate) enum Kind {
     Command { program: String, source: io::Error },
     #[error("no process has the id {pid}; it may have ended")]
     NoProcess { pid: u32 },
+    #[error("process {pid} may not be watched by this user; run as its owner or as root")]
+    Foreign { pid: u32 },
     #[error("a frequency of {frequency} Hz is out of range: 1 to {max} samples a second")]
     Frequency { frequency: u32, max: u32 },
     #[error("a stack copy of {bytes} bytes is out of range: 1024 to 65024, a multiple of 8")]

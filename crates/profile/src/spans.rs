@@ -19,7 +19,7 @@
 //! are metrics too. A span costs two readings of the clock and a few stores; looking it up by its
 //! name costs a lock more, which [`Profiler::span`] saves in hot places.
 //!
-//! Limits: [`NAMES_MAX`] spans and as many counts; further names share one row, `(other)`.
+//! Limits: 1,024 spans and as many counts; further names share one row, `(other)`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,17 +6,25 @@ use std::hint::black_box;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tidemill_profile::counters::{Answer, Counters, Event, Reading, Reason, Source, Target};
 
-/// Burns processor time.
-fn burn(time: Duration) {
-    let end = Instant::now() + time;
+/// Burns processor time: some 10 ms for each piece of work, however busy the machine is.
+fn burn(work: u32) {
     let mut sum = 0_u64;
-    while Instant::now() < end {
+    for _ in 0..work * 500_000 {
         sum = black_box(sum.wrapping_mul(31).wrapping_add(7));
     }
+}
+
+/// Burns processor time and returns what this thread's own counter says of it, in nanoseconds.
+fn counted_burn(work: u32) -> Option<u64> {
+    let builder = Counters::builder().group([Event::TaskClock]);
+    let mut counters = builder.open(Target::ThisThread).expect("this thread is there");
+    counters.enable().expect("started");
+    burn(work);
+    count(&counters.read().expect("readable"), Event::TaskClock)
 }
 
 fn count(readings: &[Reading], event: Event) -> Option<u64> {
@@ -36,19 +44,18 @@ fn a_thread_counts_its_own_work_and_not_a_sleep() {
     let software = [Event::TaskClock, Event::PageFaults, Event::ContextSwitches];
     let mut counters =
         Counters::builder().group(software).open(Target::ThisThread).expect("this thread is there");
-    burn(Duration::from_millis(20));
+    burn(10);
     counters.enable().expect("started");
-    let other = thread::spawn(|| burn(Duration::from_millis(200)));
-    burn(Duration::from_millis(50));
+    let other = thread::spawn(|| counted_burn(20));
+    burn(1);
     let pages = vec![1_u8; 4 << 20];
+    let other = other.join().expect("no panic");
     counters.disable().expect("stopped");
-    burn(Duration::from_millis(20));
+    burn(10);
     let readings = counters.read().expect("readable");
-    other.join().expect("no panic");
     drop(black_box(pages));
-    if let Some(nanoseconds) = count(&readings, Event::TaskClock) {
-        // Between them lies what a busy machine takes away, never what others burnt.
-        assert!((10_000_000..150_000_000).contains(&nanoseconds), "{nanoseconds}");
+    if let (Some(mine), Some(other)) = (count(&readings, Event::TaskClock), other) {
+        assert!(mine > 0 && mine < other / 2, "{mine} beside {other}");
     }
     if let Some(faults) = count(&readings, Event::PageFaults) {
         assert!(faults > 0, "4 MiB were touched");
@@ -57,17 +64,16 @@ fn a_thread_counts_its_own_work_and_not_a_sleep() {
 
 #[test]
 fn a_process_counts_its_threads_and_those_to_come() {
-    let early = thread::spawn(|| burn(Duration::from_millis(150)));
+    let early = thread::spawn(|| burn(20));
     let target = Target::Process(std::process::id());
     let mut counters =
         Counters::builder().group([Event::TaskClock]).open(target).expect("it is this process");
     counters.enable().expect("started");
-    let late = thread::spawn(|| burn(Duration::from_millis(100)));
-    late.join().expect("no panic");
+    let late = thread::spawn(|| counted_burn(10)).join().expect("no panic");
     early.join().expect("no panic");
     let readings = counters.read().expect("readable");
-    if let Some(nanoseconds) = count(&readings, Event::TaskClock) {
-        assert!(nanoseconds > 80_000_000, "both threads count: {nanoseconds}");
+    if let (Some(all), Some(late)) = (count(&readings, Event::TaskClock), late) {
+        assert!(all > late, "{all} of all threads, {late} of one");
     }
 }
 
@@ -97,7 +103,7 @@ fn every_event_has_an_answer_and_a_missing_one_a_reason() {
     }
     let mut counters = builder.open(Target::ThisThread).expect("answers, not errors");
     counters.enable().expect("started");
-    burn(Duration::from_millis(30));
+    burn(3);
     let readings = counters.read().expect("readable");
     assert_eq!(readings.len(), Event::ALL.len());
     for (reading, event) in readings.iter().zip(Event::ALL) {

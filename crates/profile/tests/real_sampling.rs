@@ -2,6 +2,7 @@
 //!
 //! `tests/programs/busy.rs` is built as such by the `rustc` that builds the tests. Where the kernel
 //! refuses samples, the tests print `skipped:` with its reason.
+#![expect(clippy::disallowed_methods, reason = "the tests measure real time")]
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -63,9 +64,9 @@ fn more_than_95_percent_is_under_main() {
         ("static-pie", &["-C", "target-feature=+crt-static"]),
     ] {
         let program = built(name, flags);
-        let Some(profile) = sampled(busy(&program, 600, 1)) else { return };
+        let Some(profile) = sampled(busy(&program, 1000, 1)) else { return };
         assert!(profile.status().is_some_and(|status| status.success()), "{name}");
-        assert!(profile.samples() > 50, "{name}: {} samples", profile.samples());
+        assert!(profile.samples() > 20, "{name}: {} samples", profile.samples());
         assert_eq!(profile.losses().records, 0, "{name}");
         let (main, burn) = (profile.share_under("busy::main"), profile.share_under("busy::burn"));
         assert!(main > 0.95, "{name}: {main} under main, {:?}", profile.losses());
@@ -96,7 +97,7 @@ fn threads_are_followed_to_their_start() {
 #[test]
 fn hot_functions_have_inlined_ones_files_and_lines() {
     let program = built("hot", &[]);
-    let Some(profile) = sampled(busy(&program, 600, 1)) else { return };
+    let Some(profile) = sampled(busy(&program, 1000, 1)) else { return };
     let hot = profile.hot_functions(1000);
     let of = |name: &str| {
         let found = hot.iter().find(|hot| hot.function.ends_with(name));

@@ -11,4 +11,7 @@ mod shell;
 pub mod status;
 
 pub use self::error::Error;
-pub use self::shell::{Applied, BackendCommand, Engine, EngineOptions, explain_settings};
+pub use self::shell::{
+    Applied, BackendCommand, Background, BackgroundFuture, BackgroundWork, Engine, EngineOptions,
+    explain_settings,
+};

@@ -83,6 +83,23 @@ impl Client {
         self.send(Method::PATCH, path, Some(body))
     }
 
+    /// Sends `POST path` with a JSON body.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
+        self.send(Method::POST, path, Some(body))
+    }
+
+    /// Waits, as long as there is nothing to ask.
+    pub(crate) fn pause(time: Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(async { tokio::time::sleep(time).await });
+        }
+    }
+
     fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -115,7 +132,11 @@ impl Client {
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let detail = problem["detail"].as_str().unwrap_or("it gives no reason");
         Err(match status {
-            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST => Failure::input(detail),
+            StatusCode::NOT_FOUND
+            | StatusCode::BAD_REQUEST
+            | StatusCode::CONFLICT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Failure::input(detail),
             StatusCode::UNAUTHORIZED => Failure::outside(format!(
                 "the node at {} does not take this token: {detail}",
                 self.address

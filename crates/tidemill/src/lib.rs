@@ -13,4 +13,5 @@ mod client;
 pub mod command;
 pub mod config;
 mod http;
+mod jobs;
 mod node;

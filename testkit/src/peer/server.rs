@@ -46,6 +46,10 @@ impl Server {
         self.process = Some(process);
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,5 +1,5 @@
-//! `compare metrics`: our instruments and those of `prometheus`, `prometheus-client`, `metrics` with
-//! its Prometheus exporter, and `opentelemetry`.
+//! `compare metrics`: our instruments and those of `prometheus`, `prometheus-client`, `metrics`
+//! with its Prometheus exporter, and `opentelemetry`.
 //!
 //! The measurements are a benchmark of `tidemill-metrics` itself (`benches/peers`), built with the
 //! feature that brings the peers in; it prints a line of JSON for each value. Here they become a
@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn lines_of_the_benchmark_are_understood() {
-        let line = r#"{"round":2,"target":"prometheus","case":"10000 counters","quantity":"render","value":9.5}"#;
+        let line = "{\"round\":2,\"target\":\"prometheus\",\"case\":\"10000 counters\",\
+                    \"quantity\":\"render\",\"value\":9.5}";
         let found = sample(line).expect("a measurement");
         assert_eq!((found.target, found.round, found.value), ("prometheus", 2, 9.5));
         assert_eq!((found.metric.case, found.metric.unit), ("10000 counters", "ms"));

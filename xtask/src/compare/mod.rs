@@ -5,12 +5,15 @@
 //! Machines are noisy, so nothing is ever compared across rounds: a ratio is the median of the
 //! ratios within each round, and above 1 always means that ours is better.
 
+mod bus;
 mod machine;
+mod memory;
 mod metrics;
 mod progress;
 mod proxy;
 mod record;
 mod report;
+mod scheduler;
 
 use std::fs;
 use std::path::Path;
@@ -108,7 +111,13 @@ pub(crate) fn run(root: &Path, area: &str, options: &Options) -> Result<bool> {
 type Measure = fn(&Path, &Workspace, &Options) -> Result<Report>;
 
 /// What can be compared; an area is added when it has something to measure.
-const AREAS: &[(&str, Measure)] = &[("metrics", metrics::measure), ("proxy", proxy::measure)];
+const AREAS: &[(&str, Measure)] = &[
+    ("bus", bus::measure),
+    ("memory", memory::measure),
+    ("metrics", metrics::measure),
+    ("proxy", proxy::measure),
+    ("scheduler", scheduler::measure),
+];
 
 const ROUNDS: u32 = 3;
 const ROUNDS_MAX: u32 = 50;

@@ -67,10 +67,15 @@ fn read(tree: &Tree, path: &str, findings: &mut Vec<Finding>) -> Option<toml::Ta
     }
 }
 
-/// Every entry of the three kinds of dependency tables.
+/// Every entry of the three kinds of dependency tables, also of those for one platform.
 fn dependencies(manifest: &toml::Table) -> impl Iterator<Item = (&String, &toml::Value)> {
     let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
-    kinds.into_iter().filter_map(|kind| manifest.get(kind)?.as_table()).flatten()
+    let platforms = manifest.get("target").and_then(toml::Value::as_table);
+    let platforms = platforms.into_iter().flat_map(toml::Table::values);
+    let holders = platforms.filter_map(toml::Value::as_table).chain([manifest]);
+    holders
+        .flat_map(move |holder| kinds.into_iter().filter_map(|kind| holder.get(kind)?.as_table()))
+        .flatten()
 }
 
 /// The first line that begins with `key`.
@@ -101,6 +106,11 @@ mod tests {
         check_manifests(
             "[workspace.dependencies]\nserde = \"1\"\n",
             "[lints]\nworkspace = true\n[dev-dependencies]\nserde.workspace = true\n",
+            &[],
+        );
+        check_manifests(
+            "[workspace.dependencies]\nloom = \"1\"\n",
+            "[lints]\nworkspace = true\n[target.'cfg(loom)'.dependencies]\nloom.workspace = true\n",
             &[],
         );
     }

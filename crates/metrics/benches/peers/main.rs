@@ -6,41 +6,17 @@
 //! does. Arguments: `--rounds N`, `--quick`.
 
 #![expect(clippy::print_stdout, reason = "the lines are the result")]
-#![expect(unsafe_code, reason = "a global allocator can be counted by no safe means")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
+
 mod suites;
 
-use suites::Suite;
-
-/// Counts the bytes that are allocated, for the memory of a series.
-struct Counting;
-
-static BYTES: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as u64, Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as u64, Relaxed);
-        // SAFETY: `block` came from `alloc` above with this layout.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use suites::{Make, Suite};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -68,9 +44,12 @@ fn main() {
     }
 }
 
+/// Quantities with what was measured of them.
+type Values = Vec<(&'static str, f64)>;
+
 struct Case {
     name: &'static str,
-    measure: fn(fn() -> Box<dyn Suite>, u64) -> Vec<(&'static str, f64)>,
+    measure: fn(Make, u64) -> Values,
 }
 
 const CASES: [Case; 6] = [
@@ -82,11 +61,11 @@ const CASES: [Case; 6] = [
     Case { name: "1000 histograms", measure: |make, _| histogram_memory(make) },
 ];
 
-fn counter(suite: &dyn Suite, operations: u64, threads: usize) -> Vec<(&'static str, f64)> {
+fn counter(suite: &dyn Suite, operations: u64, threads: usize) -> Values {
     vec![("add", per_operation(operations, threads, &|n| suite.count(n)))]
 }
 
-fn histogram(suite: &dyn Suite, operations: u64, threads: usize) -> Vec<(&'static str, f64)> {
+fn histogram(suite: &dyn Suite, operations: u64, threads: usize) -> Values {
     vec![("record", per_operation(operations, threads, &|n| suite.record(n)))]
 }
 
@@ -112,13 +91,13 @@ fn per_operation(operations: u64, threads: usize, run: &(dyn Fn(u64) + Sync)) ->
 }
 
 /// What 10,000 counters with a label take in memory, and how long they take to render.
-fn series(make: fn() -> Box<dyn Suite>) -> Vec<(&'static str, f64)> {
+fn series(make: Make) -> Values {
     let suite = make();
-    let before = BYTES.load(Relaxed);
-    if !suite.make_counters(SERIES) {
+    let mut holds = true;
+    let mut values = memory(|| holds = suite.make_counters(SERIES), SERIES);
+    if !holds {
         return Vec::new();
     }
-    let mut values = memory(before, SERIES);
     let mut best = Duration::MAX;
     for _ in 0..7 {
         let start = now();
@@ -132,17 +111,15 @@ fn series(make: fn() -> Box<dyn Suite>) -> Vec<(&'static str, f64)> {
     values
 }
 
-fn histogram_memory(make: fn() -> Box<dyn Suite>) -> Vec<(&'static str, f64)> {
+fn histogram_memory(make: Make) -> Values {
     let suite = make();
-    let before = BYTES.load(Relaxed);
-    suite.make_histograms(HISTOGRAMS);
-    memory(before, HISTOGRAMS)
+    memory(|| suite.make_histograms(HISTOGRAMS), HISTOGRAMS)
 }
 
-/// Bytes for each of so many series; none where something else was freed meanwhile.
-fn memory(before: u64, series: usize) -> Vec<(&'static str, f64)> {
-    let bytes = BYTES.load(Relaxed).saturating_sub(before);
-    if bytes == 0 { Vec::new() } else { vec![("memory", bytes as f64 / series as f64)] }
+/// Bytes that stay allocated for each of so many series; none where it frees more than it takes.
+fn memory(make: impl FnOnce(), series: usize) -> Values {
+    let bytes = measure(make).bytes_current;
+    if bytes <= 0 { Vec::new() } else { vec![("memory", bytes as f64 / series as f64)] }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]

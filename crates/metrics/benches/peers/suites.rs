@@ -26,8 +26,11 @@ pub(super) trait Suite: Sync {
     fn render(&self) -> Option<String>;
 }
 
+/// Makes a suite that nothing has been recorded in.
+pub(super) type Make = fn() -> Box<dyn Suite>;
+
 /// Every suite by name.
-pub(super) const ALL: [(&str, fn() -> Box<dyn Suite>); 6] = [
+pub(super) const ALL: [(&str, Make); 6] = [
     ("tidemill", || Box::new(Ours::new(Buckets::explicit(&BOUNDS)))),
     ("tidemill log-linear", || Box::new(Ours::new(Buckets::seconds()))),
     ("prometheus", || Box::new(Prometheus::new())),

@@ -2,7 +2,7 @@
 //!
 //! | feature | what | direction |
 //! |---|---|---|
-//! | `bridges` | a recorder for the `metrics` facade, a `tracing` layer for span times | into a registry |
+//! | `bridges` | a recorder for the `metrics` facade, a `tracing` layer | into a registry |
 //! | `otlp` | OpenTelemetry metrics over HTTP | out of a registry |
 
 #[cfg(feature = "bridges")]

@@ -5,8 +5,8 @@
 //! exponential ones at scale 3, explicit ones as they are; all temporality is cumulative.
 //!
 //! It posts in plain text over one connection per export: to a collector on this host or in a
-//! network that may see it; TLS is the collector's job. Blocks its caller for at most the time limit
-//! of connecting, sending and reading each.
+//! network that may see it; TLS is the collector's job. Blocks its caller for at most the time
+//! limit of connecting, sending and reading each.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -155,7 +155,7 @@ impl OtlpExporter {
 
 fn metric(name: &str, family: &Family, now: Instant, at: SystemTime) -> Metric {
     let at = nanos(at);
-    let points = || family.series.iter().map(|(values, series)| (values, series));
+    let points = || family.series.iter();
     let numbers = || {
         let number = |(values, series): (&Vec<String>, &Series)| {
             number_point(attributes(family, values), series, at)

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | Prometheus text 0.0.4 | `text/plain`, or nothing known | classic `le` buckets |
 //! | OpenMetrics 1.0 | `application/openmetrics-text` | classic, with exemplars and `_created` |
-//! | Prometheus protobuf | `application/vnd.google.protobuf` with the message's name | classic and native |
+//! | Prometheus protobuf | `application/vnd.google.protobuf` | classic and native |
 //!
 //! All are rendered from the same families in the same order, so equal registries give equal
 //! bytes. Rendering holds the registry's lock, so registering waits for it; recording does not.

@@ -96,8 +96,8 @@ impl History {
         }
     }
 
-    /// Takes every number of `registry` at the moment `now`, which is `at` on the wall clock. Called
-    /// once a second; a time before the last one counts as the last one.
+    /// Takes every number of `registry` at the moment `now`, which is `at` on the wall clock.
+    /// Called once a second; a time before the last one counts as the last one.
     pub fn sample(&mut self, registry: &Registry, now: Instant, at: SystemTime) {
         let at_ms = self.monotonic(millis(at));
         self.series.iter_mut().for_each(|track| track.last = None);

@@ -52,7 +52,7 @@ impl Sites {
     }
 
     /// Ends it; returns the sites, those with the most blocks first, and how many allocations found
-    /// no room in the table of [`SITES_MAX`] stacks. Only allocations through a
+    /// no room in the table of 8,192 stacks. Only allocations through a
     /// [`CountingAllocator`](super::CountingAllocator) are there.
     pub fn finish(self) -> (Vec<Site>, u64) {
         // Its drop would stop again, and that may hit whoever started since.
@@ -218,7 +218,7 @@ unsafe extern "C" {
 const CONTINUE: c_int = 0;
 const END_OF_STACK: c_int = 5;
 /// Most stacks that are told apart.
-pub(crate) const SITES_MAX: usize = 8192;
+const SITES_MAX: usize = 8192;
 const DEPTH: usize = 24;
 const MACHINERY: [&str; 5] = [
     "tidemill_profile::allocations::",

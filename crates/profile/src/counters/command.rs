@@ -41,7 +41,8 @@ pub struct CommandCounts {
     pub user: Duration,
     /// Time of its processors in the kernel for it.
     pub system: Duration,
-    /// The most memory it had at once, in bytes.
+    /// The most memory it had at once, in bytes; the kernel never says less than what the process
+    /// that started it had.
     pub peak_bytes: u64,
 }
 

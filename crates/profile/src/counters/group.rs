@@ -77,7 +77,7 @@ impl Slot {
         let (event, extra) = match &self.way {
             Way::None(_) => return Ok(None),
             Way::UserOnly(_) => (self.event, flag::EXCLUDE_KERNEL),
-            Way::TaskClock(_) => (Event::TaskClock, 0),
+            Way::TaskClock(_) => return open_task_clock(flags, scope, leader).map(Some),
             Way::Whole | Way::Untried => (self.event, 0),
         };
         Descriptor::open(&attributes(event, flags | extra), scope, leader).map(Some)
@@ -103,17 +103,20 @@ impl Slot {
         {
             return Err(error);
         }
-        let reason = Reason::of(&error, self.event.is_hardware());
-        let is_right = matches!(code, Some(libc::EACCES | libc::EPERM));
-        if is_right
-            && !self.event.is_of_kernel()
-            && let Ok(descriptor) = open(self.event, flags | flag::EXCLUDE_KERNEL)
-        {
-            self.way = Way::UserOnly(reason);
-            return Ok(Some(descriptor));
+        let mut reason = Reason::of(&error, self.event.is_hardware());
+        if matches!(code, Some(libc::EACCES | libc::EPERM)) {
+            match open(self.event, flags | flag::EXCLUDE_KERNEL) {
+                Ok(descriptor) if !self.event.is_of_kernel() => {
+                    self.way = Way::UserOnly(reason);
+                    return Ok(Some(descriptor));
+                }
+                Ok(_) => {}
+                // Rights are asked for before the hardware is: this is the deeper reason.
+                Err(deeper) => reason = Reason::of(&deeper, self.event.is_hardware()),
+            }
         }
         if matches!(self.event, Event::Cycles | Event::RefCycles)
-            && let Ok(descriptor) = open(Event::TaskClock, flags)
+            && let Ok(descriptor) = open_task_clock(flags, scope, leader)
         {
             self.way = Way::TaskClock(reason);
             return Ok(Some(descriptor));
@@ -179,6 +182,16 @@ impl ThreadGroups {
         }
         Ok(())
     }
+}
+
+/// Opens the clock, without the kernel's part where that is all that is allowed.
+fn open_task_clock(
+    flags: u64,
+    scope: Scope,
+    leader: Option<&Descriptor>,
+) -> io::Result<Descriptor> {
+    let open = |flags| Descriptor::open(&attributes(Event::TaskClock, flags), scope, leader);
+    open(flags).or_else(|_| open(flags | flag::EXCLUDE_KERNEL))
 }
 
 fn attributes(event: Event, flags: u64) -> Attributes {

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! Tracefs::find -> Tracer::new       an instance of our own: nobody else's tracing is touched
-//!                    .event, .functions, .process
-//!                    .start -> Stream    parsed lines of trace_pipe, until nothing comes for a time
+//!                    .event, .functions, .thread
+//!                    .start -> Stream    parsed lines of trace_pipe, until none comes for a time
 //!                                        drop: events off, tracer off, instance removed
 //! ```
 //!
 //! The instance is called `tidemill-PID-START-N`. One whose process is gone was left by a crash and
-//! is removed when the next tracer is made. Bounds: the kernel's buffer of [`BUFFER_KIB`] KiB per
+//! is removed when the next tracer is made. Bounds: the kernel's buffer of 4 MiB per
 //! processor, which overwrites the oldest and counts what it overwrote ([`Tracer::losses`]).
 //!
 //! Never: mounts tracefs, touches the global instance, traces without a filter when functions are

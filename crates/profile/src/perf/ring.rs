@@ -7,8 +7,8 @@
 //! | `data_head` | kernel | we load with Acquire, then everything before it is readable |
 //! | `data_tail` | us | we store with Release, then the kernel may overwrite what lies before |
 //!
-//! These are the barriers that `perf_event_open(2)` asks for. Both only grow; a position in the data
-//! is the number modulo the size. Because the mapping is writable, the kernel never overwrites
+//! These are the barriers that `perf_event_open(2)` asks for. Both only grow; a position in the
+//! data is the number modulo the size. Because the mapping is writable, the kernel never overwrites
 //! what was not read: a full ring loses new records and says how many.
 //!
 //! Records are copied out before the tail moves, so nobody ever holds a reference into the ring.

@@ -12,7 +12,7 @@
 //! sleeps is not sampled. Programs need no frame pointers: the rules in `.eh_frame` are followed on
 //! a copy of the stack. Symbols, inlined functions and lines come from the files after the end.
 //!
-//! Bounds: a ring of [`RING_BYTES`] per processor (smaller where locked memory is short), stacks
+//! Bounds: a ring of 8 MiB per processor (smaller where locked memory is short), stacks
 //! and files as `stacks`, `image` and `processes` say. What did not fit is in [`Losses`].
 //!
 //! ```no_run

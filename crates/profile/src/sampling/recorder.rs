@@ -334,6 +334,7 @@ impl<'a> Opened<'a> {
                 Ok(event)
             }
             Some(libc::ESRCH) => Err(Kind::NoProcess { pid }.into()),
+            Some(libc::EACCES) if self.is_attached => Err(Kind::Foreign { pid }.into()),
             Some(libc::EMFILE | libc::ENFILE) => {
                 let events = self.rings.len() + self.others.len() + 1;
                 Err(Kind::Descriptors { pid, events }.into())

@@ -16,6 +16,7 @@ use rustix::process::{Resource, getrlimit};
 use tidemill_metrics::Registry;
 
 use super::backend::Backend;
+use super::background::{Background, BackgroundWork, OnTokio};
 use super::descriptors::{Descriptors, PER_CONNECTION};
 use super::instruments::{BackendInstruments, ProxyInstruments};
 use super::listen::{Listening, listen};
@@ -76,6 +77,7 @@ pub struct Applied {
 struct Inner {
     workers: Vec<WorkerHandle>,
     registry: Registry,
+    background: Arc<dyn Background>,
     descriptors: Arc<Descriptors>,
     proxies: Mutex<BTreeMap<String, Running>>,
     applying: tokio::sync::Mutex<()>,
@@ -101,6 +103,19 @@ impl Engine {
     ///
     /// Fails when the system has no thread or descriptor for a worker.
     pub fn start(options: EngineOptions, registry: &Registry) -> Result<Self, Error> {
+        Self::start_with(options, registry, Arc::new(OnTokio))
+    }
+
+    /// As [`start`](Self::start), with probes and clean-up done by `background`.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(
+        options: EngineOptions,
+        registry: &Registry,
+        background: Arc<dyn Background>,
+    ) -> Result<Self, Error> {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let descriptors = Descriptors::new(files);
         let spawn = |index| WorkerHandle::spawn(index, Arc::clone(&descriptors));
@@ -111,6 +126,7 @@ impl Engine {
         let inner = Inner {
             workers,
             registry: registry.clone(),
+            background,
             descriptors,
             proxies: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
@@ -280,7 +296,9 @@ impl Engine {
                         engine.health_changed(&proxy, &probed, transition, outcome).await;
                     }
                 };
-                let task = tokio::spawn(probe::watch(Arc::clone(backend), begin, changed));
+                let background = Arc::clone(&self.inner.background);
+                let watch = probe::watch(Arc::clone(backend), begin, background, changed);
+                let task = tokio::spawn(watch);
                 Prober(task.abort_handle())
             });
         }
@@ -291,7 +309,7 @@ impl Engine {
         let engine = Arc::downgrade(&self.inner);
         let name = running.settings.name.clone();
         let deadline = running.settings.drain.deadline + LAST_MOMENT;
-        tokio::spawn(async move {
+        let clean_up = async move {
             let ended = async {
                 while backends.iter().any(|backend| backend.connections() > 0) {
                     tokio::time::sleep(RETIRE_CHECK).await;
@@ -302,7 +320,8 @@ impl Engine {
             if let Some(engine) = engine.upgrade() {
                 engine.forget(&name, &backends, with_proxy);
             }
-        });
+        };
+        self.inner.background.run(BackgroundWork::CleanUp, Box::pin(clean_up));
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod accept;
 mod backend;
+mod background;
 mod buffers;
 mod clock;
 mod connection;
@@ -29,5 +30,6 @@ mod timers;
 mod watched;
 mod worker;
 
+pub use self::background::{Background, BackgroundFuture, BackgroundWork};
 pub use self::engine::{Applied, BackendCommand, Engine, EngineOptions};
 pub use self::explain::explain_settings;

@@ -1,16 +1,19 @@
-//! Probes one backend for as long as it is configured; on the control plane, one task a backend.
+//! Has one backend probed for as long as it is configured; on the control plane, one task a backend
+//! that waits, and a piece of [background](super::background) work for each probe.
 //!
 //! [`core::health`](crate::core::health) decides when to probe and what an outcome means; here it
 //! is only carried out. An answer is read up to [`ANSWER_MAX`] bytes.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use super::backend::Backend;
+use super::background::{Background, BackgroundWork};
 use super::clock;
 use crate::core::health::{Health, Step, Transition};
 use crate::core::settings::{HealthSettings, Probe};
@@ -18,9 +21,13 @@ use crate::core::settings::{HealthSettings, Probe};
 /// Bytes of an answer that are looked at; a status line or an expected text is shorter.
 const ANSWER_MAX: usize = 1_024;
 
-/// Probes `backend` for ever and takes note of what it finds; calls `changed` on every change.
-pub(crate) async fn watch<F>(backend: Arc<Backend>, settings: HealthSettings, changed: F)
-where
+/// Has `backend` probed for ever and takes note of what is found; calls `changed` on every change.
+pub(crate) async fn watch<F>(
+    backend: Arc<Backend>,
+    settings: HealthSettings,
+    background: Arc<dyn Background>,
+    changed: F,
+) where
     F: AsyncFn(Transition, &str),
 {
     let mut health = Health::new(&settings, clock::now(), fastrand::u64(..));
@@ -28,8 +35,11 @@ where
         match health.poll(clock::now()) {
             Step::WaitUntil(at) => tokio::time::sleep_until(at.into()).await,
             Step::Probe => {
-                let start = clock::now();
-                let result = probe(&backend, &settings).await;
+                let Some((start, result)) = probed(&backend, &settings, &*background).await else {
+                    // Nobody had the time: that says nothing about the backend.
+                    tokio::time::sleep(settings.interval).await;
+                    continue;
+                };
                 let now = clock::now();
                 let outcome = match &result {
                     Ok(()) => format!("answered in {:.1} ms", (now - start).as_secs_f64() * 1e3),
@@ -44,6 +54,23 @@ where
             }
         }
     }
+}
+
+/// Has one probe made in the background; `None` when it was not.
+async fn probed(
+    backend: &Arc<Backend>,
+    settings: &HealthSettings,
+    background: &dyn Background,
+) -> Option<(Instant, io::Result<()>)> {
+    let (sender, receiver) = oneshot::channel();
+    let (backend, settings) = (Arc::clone(backend), settings.clone());
+    let work = async move {
+        let start = clock::now();
+        // Who asked may have gone meanwhile.
+        let _ = sender.send((start, probe(&backend, &settings).await));
+    };
+    background.run(BackgroundWork::Probe, Box::pin(work));
+    receiver.await.ok()
 }
 
 async fn probe(backend: &Backend, settings: &HealthSettings) -> io::Result<()> {

@@ -24,6 +24,7 @@ mod check;
 mod explain;
 mod failure;
 mod generate;
+mod job;
 mod output;
 mod perf;
 mod proxy;
@@ -57,6 +58,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Tune(arguments) => tune::run(arguments, &output),
         Command::Perf(arguments) => perf::run(arguments, &output),
         Command::Trace(arguments) => trace::run(arguments, &output),
+        Command::Job(arguments) => job::run(&cli.common, arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -141,6 +143,7 @@ enum Command {
     Tune(tune::Arguments),
     Perf(perf::Arguments),
     Trace(trace::Arguments),
+    Job(job::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }

@@ -44,7 +44,7 @@ impl NodeArguments {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct List<T> {
     pub(super) items: Vec<T>,
-    next: Option<String>,
+    pub(super) next: Option<String>,
 }
 
 pub(super) fn run(common: &Common, arguments: &Arguments, output: &Output) -> Result<(), Failure> {

@@ -13,8 +13,8 @@ use super::{Failure, Output};
 /// Trace what the kernel does for a command
 ///
 /// Prints a line for each call of a kernel function and each event of the command and of everything
-/// that it starts; with --json an object per line. Needs root and a mounted tracefs, and works in an
-/// instance of its own, which is removed at the end. Exits with the command's exit code.
+/// that it starts; with --json an object per line. Needs root and a mounted tracefs, and works in
+/// an instance of its own, which is removed at the end. Exits with the command's exit code.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {

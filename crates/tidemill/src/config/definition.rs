@@ -70,6 +70,17 @@ pub(super) enum Kind<T: 'static> {
         set: fn(&mut T, u32),
     },
     Percent(fn(&mut T, u8)),
+    /// Bytes, written with a unit.
+    Size {
+        min: u64,
+        max: u64,
+        set: fn(&mut T, u64),
+    },
+    /// An array of strings of 1 to 256 bytes.
+    Texts {
+        count_max: usize,
+        set: fn(&mut T, Vec<String>),
+    },
     Statuses(fn(&mut T, (u16, u16))),
     /// `"auto"` or a number of threads.
     Threads {
@@ -159,6 +170,9 @@ impl<T> Kind<T> {
                 let corrected = Some(format!("\"{number}%\""));
                 return Err(Misfit { reason: Some("the % sign is missing".into()), corrected });
             }
+            (Self::Size { min, max, set }, Scalar::Text(text)) => {
+                set(target, size_within(text, *min..=*max)?);
+            }
             (Self::Statuses(set), Scalar::Text(text)) => {
                 set(target, value::parse_statuses(text).map_err(because)?);
             }
@@ -204,6 +218,11 @@ impl<T> Kind<T> {
             }
             Self::Integer { min, max, .. } => format!("an integer from {min} to {max}"),
             Self::Percent(_) => "a percentage from \"0%\" to \"100%\"".to_owned(),
+            Self::Size { min, max, .. } => {
+                let (min, max) = (value::format_size(*min), value::format_size(*max));
+                format!("a size from \"{min}\" to \"{max}\" (units: B, KiB, MiB, GiB, TiB)")
+            }
+            Self::Texts { count_max, .. } => format!("an array of 1 to {count_max} strings"),
             Self::Statuses(_) => "an HTTP status or a range of them, as a string".to_owned(),
             Self::Threads { max, .. } => format!("\"auto\" or an integer from 1 to {max}"),
             Self::Choice(choices) => {
@@ -260,6 +279,11 @@ fn bounded_text(text: &str, bytes_max: usize, begins: &str) -> Result<String, Mi
     } else {
         Ok(text.to_owned())
     }
+}
+
+fn size_within(text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, Misfit> {
+    let bytes = value::parse_size(text).map_err(because)?;
+    if range.contains(&bytes) { Ok(bytes) } else { Err(because("it is out of range".to_owned())) }
 }
 
 fn because(reason: String) -> Misfit {

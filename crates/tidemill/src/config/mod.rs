@@ -7,6 +7,7 @@
 
 mod definition;
 mod file;
+mod jobs;
 mod node;
 mod problem;
 mod proxy;
@@ -20,6 +21,7 @@ use tidemill_proxy::core::settings::ProxySettings;
 
 pub(crate) use definition::nearest;
 pub use file::{LoadError, Loaded, Source};
+pub use jobs::{ClusterSettings, JobsSettings};
 pub use node::NodeSettings;
 pub use problem::Problem;
 pub use read::read;
@@ -33,9 +35,18 @@ pub use value::{Endpoint, format_duration, parse_duration, parse_endpoint, parse
 pub struct Config {
     /// What `[node]` says.
     pub node: NodeSettings,
+    /// What `[jobs]` says.
+    pub jobs: JobsSettings,
+    /// What `[cluster]` says.
+    pub cluster: ClusterSettings,
     /// Each `[[proxy]]`, in the order of the file.
     pub proxies: Vec<ProxySettings>,
 }
 
 /// Every section: its name and its head in a file.
-const SECTIONS: [(&str, &str); 2] = [("node", "`[node]`"), ("proxy", "`[[proxy]]`")];
+const SECTIONS: [(&str, &str); 4] = [
+    ("node", "`[node]`"),
+    ("jobs", "`[jobs]`"),
+    ("cluster", "`[cluster]`"),
+    ("proxy", "`[[proxy]]`"),
+];

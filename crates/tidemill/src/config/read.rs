@@ -18,7 +18,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
 use super::definition::{BackendDraft, Key, Kind, Misfit, Presence, Scalar, Section, nearest};
-use super::node::{NODE, NodeSettings};
+use super::jobs::{CLUSTER, JOBS};
+use super::node::NODE;
 use super::problem::{Findings, Problem};
 use super::proxy::{PROXY, ProxyDraft};
 use super::resolve::{self, Machine};
@@ -36,9 +37,9 @@ pub fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Config, Vec
         positions: BTreeMap::new(),
         is_whole: syntax_errors.is_empty(),
     };
-    let (node, drafts) = reader.document(document.get_ref());
-    let proxies = reader.proxies(drafts, machine);
-    reader.check(&node, &proxies, machine);
+    let (mut config, drafts) = reader.document(document.get_ref());
+    config.proxies = reader.proxies(drafts, machine);
+    reader.check(&config.node, &config.proxies, machine);
     // What follows from a broken line is noise; only the syntax error itself is told of it.
     let broken: Vec<_> = syntax_errors
         .iter()
@@ -54,7 +55,7 @@ pub fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Config, Vec
         reader.findings.push(&error.span().unwrap_or_default(), what, right);
     }
     let problems = reader.findings.into_problems();
-    if problems.is_empty() { Ok(Config { node, proxies }) } else { Err(problems) }
+    if problems.is_empty() { Ok(config) } else { Err(problems) }
 }
 
 struct Reader<'a> {
@@ -73,14 +74,22 @@ struct Place<'a> {
 }
 
 impl Reader<'_> {
-    fn document(&mut self, document: &DeTable<'_>) -> (NodeSettings, Vec<ProxyDraft>) {
-        let mut node = NodeSettings::default();
+    fn document(&mut self, document: &DeTable<'_>) -> (Config, Vec<ProxyDraft>) {
+        let mut config = Config::default();
         let mut proxies = Vec::new();
         for (key, value) in document {
             let name = key.get_ref().as_ref();
             if name == NODE.name {
                 self.section(&NODE, key, value, |reader, place, table| {
-                    reader.table(NODE.keys, table, place, &mut node);
+                    reader.table(NODE.keys, table, place, &mut config.node);
+                });
+            } else if name == JOBS.name {
+                self.section(&JOBS, key, value, |reader, place, table| {
+                    reader.table(JOBS.keys, table, place, &mut config.jobs);
+                });
+            } else if name == CLUSTER.name {
+                self.section(&CLUSTER, key, value, |reader, place, table| {
+                    reader.table(CLUSTER.keys, table, place, &mut config.cluster);
                 });
             } else if name == PROXY.name {
                 self.section(&PROXY, key, value, |reader, place, table| {
@@ -102,7 +111,7 @@ impl Reader<'_> {
                 self.findings.push(&key.span(), format!("unknown section `{name}`"), right);
             }
         }
-        (node, proxies)
+        (config, proxies)
     }
 
     /// Hands each table of a section to `read`.
@@ -204,6 +213,13 @@ impl Reader<'_> {
             (Kind::Backends { keys, set }, DeValue::Array(array)) => {
                 set(target, self.backends(keys, array, &path));
             }
+            (Kind::Texts { count_max, set }, DeValue::Array(array))
+                if (1..=*count_max).contains(&array.len())
+                    && array.iter().all(|text| is_short_text(text.get_ref())) =>
+            {
+                let texts = array.iter().filter_map(|text| text.get_ref().as_str());
+                set(target, texts.map(str::to_owned).collect());
+            }
             (kind, value_read) => {
                 if let Err(misfit) = kind.put(scalar(value_read), target) {
                     let what = match &misfit.reason {
@@ -295,7 +311,12 @@ impl Reader<'_> {
     }
 
     /// Checks what no single value can tell: between keys, between proxies, against the machine.
-    fn check(&mut self, node: &NodeSettings, proxies: &[ProxySettings], machine: &Machine<'_>) {
+    fn check(
+        &mut self,
+        node: &super::NodeSettings,
+        proxies: &[ProxySettings],
+        machine: &Machine<'_>,
+    ) {
         for problem in validate(proxies) {
             let place = path(&problem.place);
             // What a proxy needs and has not was missed before.
@@ -349,6 +370,11 @@ fn advice<T>(key: &Key<T>, kind: &Kind<T>, misfit: Misfit) -> String {
             format!("expected {}, such as `{} = {}`", kind.expects(), key.name, key.example)
         }
     }
+}
+
+/// Returns true for a string of 1 to 256 bytes.
+fn is_short_text(value: &DeValue<'_>) -> bool {
+    value.as_str().is_some_and(|text| (1..=256).contains(&text.len()))
 }
 
 fn scalar<'a>(value: &'a DeValue<'_>) -> Scalar<'a> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::definition::{Key, Kind, Presence, Section};
+use super::jobs::{CLUSTER, JOBS};
 use super::node::NODE;
 use super::proxy::PROXY;
 
@@ -23,6 +24,8 @@ pub struct Row {
 pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     push_rows(NODE.name, NODE.keys, &mut rows);
+    push_rows(JOBS.name, JOBS.keys, &mut rows);
+    push_rows(CLUSTER.name, CLUSTER.keys, &mut rows);
     push_rows(PROXY.name, PROXY.keys, &mut rows);
     rows
 }
@@ -31,6 +34,8 @@ pub fn rows() -> Vec<Row> {
 pub fn reference() -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(&section_page(&NODE));
+    page.push_str(&section_page(&JOBS));
+    page.push_str(&section_page(&CLUSTER));
     page.push_str(&section_page(&PROXY));
     write!(page, "\n## A file with everything\n\n```toml\n{}```\n", sample())
         .expect("writing to a string cannot fail");
@@ -42,6 +47,10 @@ pub fn reference() -> String {
 pub fn sample() -> String {
     let mut file = SAMPLE_PREFACE.to_owned();
     sample_section(&NODE, &mut file);
+    sample_section(&JOBS, &mut file);
+    file.push('\n');
+    sample_section(&CLUSTER, &mut file);
+    file.push('\n');
     sample_section(&PROXY, &mut file);
     file
 }

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::definition::{Key, Kind, Presence, Section};
+use super::jobs::{CLUSTER, JOBS};
 use super::node::NODE;
 use super::proxy::PROXY;
 
@@ -13,6 +14,8 @@ use super::proxy::PROXY;
 pub fn schema() -> Value {
     let mut sections = Map::new();
     sections.insert(NODE.name.to_owned(), section(&NODE));
+    sections.insert(JOBS.name.to_owned(), section(&JOBS));
+    sections.insert(CLUSTER.name.to_owned(), section(&CLUSTER));
     sections.insert(PROXY.name.to_owned(), section(&PROXY));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -74,6 +77,13 @@ fn value<T>(kind: &Kind<T>) -> Value {
             json!({ "type": "integer", "minimum": min, "maximum": max })
         }
         Kind::Percent(_) => json!({ "type": "string", "pattern": "^(100|[0-9]{1,2})%$" }),
+        Kind::Size { .. } => json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)$" }),
+        Kind::Texts { count_max, .. } => json!({
+            "type": "array",
+            "minItems": 1,
+            "maxItems": count_max,
+            "items": { "type": "string", "minLength": 1, "maxLength": 256 },
+        }),
         Kind::Statuses(_) => {
             json!({ "type": "string", "pattern": "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$" })
         }

@@ -68,6 +68,32 @@ pub fn format_duration(duration: Duration) -> String {
     }
 }
 
+/// Parses `"64KiB"`: an integer with a unit of B, KiB, MiB, GiB or TiB.
+///
+/// # Errors
+///
+/// When the unit is missing or unknown, or the size exceeds 2^64 bytes.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let units = SIZES.iter().find(|(name, _)| *name == unit.trim_start());
+    let Some((_, factor)) = units else {
+        return Err(format!("\"{unit}\" is no unit (B, KiB, MiB, GiB, TiB)"));
+    };
+    let number: u64 = number.parse().map_err(|_| format!("no number before \"{unit}\""))?;
+    number.checked_mul(*factor).ok_or_else(|| "it is too large".to_owned())
+}
+
+/// Writes a size in the form [`parse_size`] reads, with the largest unit that divides it.
+pub(super) fn format_size(bytes: u64) -> String {
+    let divides = |factor: &u64| bytes >= *factor && bytes.is_multiple_of(*factor);
+    let unit = SIZES.iter().rev().find(|(_, factor)| divides(factor)).unwrap_or(&SIZES[0]);
+    format!("{}{}", bytes / unit.1, unit.0)
+}
+
+const SIZES: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
 /// Parses `"10%"`, 0 to 100.
 ///
 /// # Errors
@@ -200,6 +226,17 @@ mod tests {
         for ms in [0, 1, 250, 1_000, 1_500, 60_000, 90_000, 3_600_000, 86_400_000, u64::MAX] {
             let duration = Duration::from_millis(ms);
             assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
+        }
+    }
+
+    #[test]
+    fn sizes_have_a_unit_and_read_back() {
+        assert_eq!(parse_size("64KiB"), Ok(65_536));
+        for bytes in [0, 1, 1_023, 1_024, 3 << 20, 1 << 40, (1 << 40) + 1] {
+            assert_eq!(parse_size(&format_size(bytes)), Ok(bytes));
+        }
+        for bad in ["", "64", "KiB", "64KB", "-1B", "99999999999999999999B", "99999999TiB"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! `/api/v1/events`: what happens, as server-sent events (WHATWG HTML, 9.2).
 //!
-//! A stream carries the kinds of events that were asked for; each kind has a name in [`KINDS`] and a
-//! source here. Today that is `samples`: what changed in the metrics, once a second.
+//! A stream carries the kinds of events that were asked for; each kind has a name in [`KINDS`] and
+//! a source here. Today that is `samples`: what changed in the metrics, once a second.
 //!
 //! A stream looks at the metrics only when its client has taken the event before, so a slow client
 //! gets fewer and larger deltas and never a queue. At most [`STREAMS_MAX`] at a time; each ends

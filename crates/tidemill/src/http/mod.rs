@@ -11,6 +11,7 @@
 mod events;
 mod guard;
 mod history;
+pub(crate) mod jobs;
 mod open;
 mod openapi;
 mod page;
@@ -34,6 +35,7 @@ use tidemill_proxy::Engine;
 use tokio::sync::{Semaphore, watch};
 
 use crate::command::Failure;
+use crate::jobs::Jobs;
 use crate::node::Remembered;
 pub(crate) use guard::Token;
 use problem::Problem;
@@ -43,6 +45,7 @@ pub(crate) use serve::Server;
 #[derive(Debug)]
 pub(crate) struct Api {
     engine: Engine,
+    jobs: Arc<Jobs>,
     registry: Registry,
     remembered: Remembered,
     /// Without one, nobody can use what takes a token.
@@ -64,6 +67,7 @@ impl Api {
     /// When its metrics cannot be registered.
     pub(crate) fn new(
         engine: Engine,
+        jobs: Arc<Jobs>,
         registry: Registry,
         remembered: Remembered,
         token: Option<Token>,
@@ -76,6 +80,7 @@ impl Api {
             .set(1);
         Ok(Self {
             engine,
+            jobs,
             registry,
             remembered,
             token,
@@ -112,6 +117,9 @@ fn token_routes() -> Vec<Route> {
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/events", get(events::events)),
         ("/api/v1/history", get(history::show)),
+        ("/api/v1/jobs", get(jobs::list).post(jobs::submit)),
+        ("/api/v1/jobs/{job}", get(jobs::show).patch(jobs::change)),
+        ("/api/v1/jobs/{job}/log", get(jobs::log)),
         ("/api/v1/proxies", get(proxies::list)),
         ("/api/v1/proxies/{proxy}", get(proxies::show)),
         ("/api/v1/proxies/{proxy}/explain", get(proxies::explain)),

@@ -14,7 +14,7 @@ use tidemill_proxy::status::{BackendStatus, Explanation, ProxyStatus};
 use super::Api;
 use super::problem::Problem;
 
-/// A list as every endpoint answers it; all of these are short and have no next page.
+/// A list as every endpoint answers it; the ones of this file are short and have no next page.
 #[derive(Debug, Serialize)]
 pub(super) struct List<T> {
     items: Vec<T>,
@@ -24,6 +24,11 @@ pub(super) struct List<T> {
 impl<T> List<T> {
     fn whole(items: Vec<T>) -> Json<Self> {
         Json(Self { items, next: None })
+    }
+
+    /// Returns one page of a list that may be long.
+    pub(super) fn page(items: Vec<T>, next: Option<String>) -> Json<Self> {
+        Json(Self { items, next })
     }
 }
 

@@ -7,8 +7,8 @@
 //! | `addresses.json` | 0600 | the pid and the addresses in use; gone when the node has stopped |
 //! | `metrics.history`, `metrics.history.1` | 0600 | what metrics were; see the crate of metrics |
 //!
-//! The folder has mode 0700. Every file but the lock and the history is written to a temporary name, synced and
-//! renamed, so that a reader sees a whole one or none.
+//! The folder has mode 0700. Every file but the lock and the history is written to a
+//! temporary name, synced and renamed, so that a reader sees a whole one or none.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -72,15 +72,24 @@ impl DataDir {
         &self.path
     }
 
+    /// Creates the folder where it is missing, for this user only.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made private.
+    pub(crate) fn create(&self) -> Result<(), Failure> {
+        let unusable = |error| self.failure("use", &self.path, &error);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
+        self.make_private()
+    }
+
     /// Creates the folder where it is missing and takes its lock.
     ///
     /// # Errors
     ///
     /// When the folder cannot be made private, or another node holds the lock.
     pub(super) fn create_and_lock(&self) -> Result<Lock, Failure> {
-        let unusable = |error| self.failure("use", &self.path, &error);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path).map_err(unusable)?;
-        self.make_private()?;
+        self.create()?;
         let path = self.path.join(LOCK);
         let mut file = OpenOptions::new()
             .read(true)

@@ -9,6 +9,7 @@
 //!
 //! Everything here runs on two control-plane threads; connections are carried by the engine's own.
 
+mod background;
 mod data_dir;
 mod demo;
 mod log;
@@ -33,6 +34,8 @@ pub(crate) use measure::Remembered;
 use crate::command::Failure;
 use crate::config::{Config, Source};
 use crate::http::{Api, Server, Token};
+use crate::jobs::Jobs;
+use background::NodeWork;
 use data_dir::{Addresses, Lock};
 use demo::Demo;
 use measure::{Measured, Measuring};
@@ -120,6 +123,8 @@ impl Kept {
 
 struct Node {
     engine: Engine,
+    work: NodeWork,
+    jobs: Arc<Jobs>,
     server: Option<Server>,
     demo: Option<Demo>,
     reloader: Option<Reloader>,
@@ -139,7 +144,8 @@ impl Node {
         let registry = start_registry(&config)?;
         let history_path = kept.as_ref().map(|kept| kept.data_dir.path().join(HISTORY));
         let measuring = Measuring::open(history_path, &config.node, &registry);
-        let engine = start_engine(&config, &registry)?;
+        let work = NodeWork::start(&registry)?;
+        let engine = start_engine(&config, &registry, &work)?;
         let mut demo = match demo {
             Some(address) => Some(Demo::start(address).await?),
             None => None,
@@ -161,18 +167,23 @@ impl Node {
             Some(kept) => Some(kept.token.clone()),
             None => environment(TOKEN_VARIABLE),
         };
+        let jobs = Arc::new(match &kept {
+            Some(kept) => Jobs::start(&config, kept.data_dir.path(), &registry).await?,
+            None => Jobs::none("this node keeps nothing on disk, so it has no jobs"),
+        });
         let server = match listener {
             Some(listener) => {
                 let token = token.map(Token::new);
+                let jobs = Arc::clone(&jobs);
                 let remembered = measuring.remembered();
-                let api =
-                    Api::new(engine.clone(), registry.clone(), remembered, token, listener.1)?;
+                let registry = registry.clone();
+                let api = Api::new(engine.clone(), jobs, registry, remembered, token, listener.1)?;
                 Some(Server::start(listener.0, Arc::new(api)))
             }
             None => None,
         };
         let measured = registry.is_on().then(|| measuring.start(&registry));
-        let node = Self { engine, server, demo, reloader, kept, measured, config };
+        let node = Self { engine, work, jobs, server, demo, reloader, kept, measured, config };
         node.write_addresses()?;
         node.announce();
         Ok(node)
@@ -249,7 +260,9 @@ impl Node {
         if let Some(demo) = &mut self.demo {
             demo.stop_traffic();
         }
-        self.engine.shutdown(self.config.node.stop_deadline).await;
+        let deadline = self.config.node.stop_deadline;
+        tokio::join!(self.engine.shutdown(deadline), self.jobs.stop(deadline));
+        self.work.stop().await;
         if let Some(measured) = self.measured.take() {
             measured.stop().await;
         }
@@ -294,8 +307,9 @@ fn data_plane_threads(config: &Config) -> NonZeroUsize {
     config.node.workers.unwrap_or(cores)
 }
 
-fn start_engine(config: &Config, registry: &Registry) -> Result<Engine, Failure> {
-    Engine::start(EngineOptions { workers: data_plane_threads(config) }, registry)
+fn start_engine(config: &Config, registry: &Registry, work: &NodeWork) -> Result<Engine, Failure> {
+    let options = EngineOptions { workers: data_plane_threads(config) };
+    Engine::start_with(options, registry, Arc::new(work.clone()))
         .map_err(|error| Failure::outside(error.to_string()))
 }
 

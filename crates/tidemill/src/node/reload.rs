@@ -154,7 +154,16 @@ pub(super) fn keep_until_restart(old: &Config, new: Config) -> Config {
     if stop_deadline != old.node.stop_deadline {
         tracing::info!("node.stop_deadline is {} now", format_duration(stop_deadline));
     }
-    Config { node: NodeSettings { stop_deadline, ..old.node.clone() }, ..new }
+    let node = NodeSettings { stop_deadline, ..old.node.clone() };
+    for (section, differs) in
+        [("jobs", old.jobs != new.jobs), ("cluster", old.cluster != new.cluster)]
+    {
+        if differs {
+            tracing::warn!("[{section}] changes at the next start");
+        }
+    }
+    let (jobs, cluster) = (old.jobs.clone(), old.cluster.clone());
+    Config { node, jobs, cluster, ..new }
 }
 
 /// Returns each key that needs a restart, with its old and new value.

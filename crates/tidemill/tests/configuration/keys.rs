@@ -72,6 +72,39 @@ fn node_cases() -> Vec<Case> {
     ]
 }
 
+fn job_cases() -> Vec<Case> {
+    let jobs = |key, toml, reads: fn(&Config) -> String, want| Case {
+        key,
+        node: toml,
+        proxy: "",
+        reads,
+        want,
+    };
+    vec![
+        jobs(
+            "jobs.concurrency",
+            "[jobs]\nconcurrency = 3",
+            |c| show(c.jobs.concurrency),
+            "Some(3)",
+        ),
+        jobs("jobs.waiting", "[jobs]\nwaiting = 9", |c| show(c.jobs.waiting), "9"),
+        jobs("jobs.lease", "[jobs]\nlease = \"9s\"", |c| show(c.jobs.lease), "9s"),
+        jobs("jobs.keep", "[jobs]\nkeep = \"9s\"", |c| show(c.jobs.keep), "9s"),
+        jobs("jobs.keep_count", "[jobs]\nkeep_count = 9", |c| show(c.jobs.keep_count), "9"),
+        jobs("jobs.log", "[jobs]\nlog = \"9KiB\"", |c| show(c.jobs.log), "9216"),
+        jobs("jobs.memory", "[jobs]\nmemory = \"9MiB\"", |c| show(c.jobs.memory), "Some(9437184)"),
+        jobs("jobs.files", "[jobs]\nfiles = 9", |c| show(c.jobs.files), "9"),
+        jobs(
+            "cluster.nats",
+            "[cluster]\nnats = [\"nats://a\", \"b\"]",
+            |c| show(&c.cluster.nats),
+            "[\"nats://a\", \"b\"]",
+        ),
+        jobs("cluster.name", "[cluster]\nname = \"a.b\"", |c| c.cluster.name.clone(), "a_b"),
+        jobs("cluster.replicas", "[cluster]\nreplicas = 1", |c| show(c.cluster.replicas), "1"),
+    ]
+}
+
 fn proxy_cases() -> Vec<Case> {
     vec![
         proxy("proxy.name", "name = \"a\"", |c| first(c).name.clone(), "a"),
@@ -217,7 +250,10 @@ fn limit_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [node_cases(), proxy_cases(), health_cases(), limit_cases()].into_iter().flatten().collect()
+    [node_cases(), job_cases(), proxy_cases(), health_cases(), limit_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Returns a file in which `lines` of a proxy replace the required ones of the same key.
@@ -282,6 +318,7 @@ fn every_documented_default_is_the_default() {
         let line = format!("{key} = {toml}");
         let (text, base) = match (section, key) {
             ("node", _) => (file(&line, ""), &base),
+            ("jobs" | "cluster", _) => (file(&format!("[{section}]\n{line}"), ""), &base),
             (_, "backends[].weight") => {
                 let backend = format!("{{ address = \"10.0.0.1:1\", weight = {toml} }}");
                 (file("", &format!("backends = [{backend}]")), &base)

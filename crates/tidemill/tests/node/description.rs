@@ -96,8 +96,8 @@ fn every_path_takes_exactly_the_methods_described() {
             .filter(|(_, of, _)| of == path)
             .map(|(method, ..)| method)
             .collect();
-        if described.contains(&"GET".to_owned()) {
-            described.push("HEAD".to_owned()); // as any GET (RFC 9110, 9.3.2)
+        if let Some(get) = described.iter().position(|method| method == "GET") {
+            described.insert(get + 1, "HEAD".to_owned()); // as any GET (RFC 9110, 9.3.2)
         }
         let refused = ask(&node, "DELETE", path, "");
         assert_eq!(refused.status, 405, "{path}");
@@ -110,12 +110,23 @@ fn every_answer_fits_its_schema() {
     let (node, peer) = echo_node("");
     let document = document(&node);
     let backend = peer.address();
-    let fill =
-        |path: &str| path.replace("{proxy}", "echo").replace("{backend}", &backend.to_string());
+    let command = "{\"command\":[\"echo\",\"hello\"],\"key\":\"k\",\"timeout_ms\":9000}";
+    let submitted = ask(&node, "POST", "/api/v1/jobs", command);
+    assert_eq!(submitted.status, 201, "{}", submitted.body);
+    let job: Value = serde_json::from_str(&submitted.body).expect("a job is JSON");
+    let job = job["id"].as_str().expect("it has an id").to_owned();
+    let fill = |path: &str| {
+        let path = path.replace("{proxy}", "echo").replace("{job}", &job);
+        path.replace("{backend}", &backend.to_string())
+    };
     for (method, path, said) in operations(&document) {
         let (query, body) = match path.as_str() {
+            "/api/v1/events" => ("?limit=1", ""),
+            "/api/v1/history" => ("?series=tidemill_metrics_overflow_total", ""),
             "/api/v1/proxies/{proxy}/explain" => ("?from=192.0.2.7", ""),
             "/api/v1/proxies/{proxy}/backends/{backend}" => ("", "{\"state\":\"draining\"}"),
+            "/api/v1/jobs" if method == "POST" => ("", command),
+            "/api/v1/jobs/{job}" if method == "PATCH" => ("", "{\"state\":\"cancelled\"}"),
             _ => ("", ""),
         };
         let response = ask(&node, &method, &(fill(&path) + query), body);
@@ -137,6 +148,20 @@ fn every_refusal_is_one_that_is_described() {
     let (node, _peer) = echo_node("");
     let document = document(&node);
     let cases = [
+        ("GET", "/api/v1/jobs", "/api/v1/jobs?state=done", "", 400),
+        ("GET", "/api/v1/jobs", "/api/v1/jobs?limit=0", "", 400),
+        ("GET", "/api/v1/jobs", "/api/v1/jobs?after=x", "", 400),
+        ("POST", "/api/v1/jobs", "/api/v1/jobs", "{}", 422),
+        ("POST", "/api/v1/jobs", "/api/v1/jobs", "{\"command\":[]}", 422),
+        ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/nobody", "", 404),
+        ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/00000000000000000000000000", "", 404),
+        ("PATCH", "/api/v1/jobs/{job}", "/api/v1/jobs/nobody", "{\"state\":\"cancelled\"}", 404),
+        ("PATCH", "/api/v1/jobs/{job}", "/api/v1/jobs/nobody", "{\"state\":\"failed\"}", 404),
+        ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/nobody/log", "", 404),
+        ("GET", "/api/v1/jobs/{job}/log", "/api/v1/jobs/nobody/log?from=x", "", 404),
+        ("GET", "/api/v1/events", "/api/v1/events?kinds=gossip", "", 400),
+        ("GET", "/api/v1/history", "/api/v1/history?series=nobody", "", 404),
+        ("GET", "/api/v1/history", "/api/v1/history", "", 400),
         ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/nobody", "", 404),
         ("GET", "/api/v1/proxies/{proxy}", "/api/v1/proxies/%ff", "", 400),
         ("GET", "/api/v1/proxies/{proxy}/explain", "/api/v1/proxies/echo/explain", "", 400),

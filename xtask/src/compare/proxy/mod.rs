@@ -1,5 +1,5 @@
-//! `compare proxy`: Tidemill, HAProxy, nginx and no proxy at all, under the same loads; and Tidemill
-//! with its metrics switched off (`unmeasured`), which shows what being measured costs.
+//! `compare proxy`: Tidemill, HAProxy, nginx and no proxy at all, under the same loads; and
+//! Tidemill with its metrics switched off (`unmeasured`), which shows what being measured costs.
 //!
 //! In each round every target meets every load once, one after the other, with fresh processes on
 //! fresh ports; every other round goes through the targets in reverse, so that what warms up or
