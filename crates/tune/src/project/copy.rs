@@ -1,6 +1,6 @@
 //! A copy of the project's sources, in which everything is tried.
 //!
-//! What Cargo builds and what git keeps are left out. The copy knows the text of every file it
+//! What Cargo builds, other caches and what git keeps are left out. The copy knows the text of every file it
 //! changed, so that [`Copy::reset`] brings back exactly what was copied.
 
 use std::collections::BTreeMap;
@@ -114,6 +114,10 @@ fn copy_folder(
         }
         let kind = entry.file_type().map_err(|error| Error::file("read", &path, error))?;
         let place = to.join(&name);
+        // A cache by its own word (bford.info/cachedir), such as another target folder.
+        if kind.is_dir() && path.join("CACHEDIR.TAG").is_file() {
+            continue;
+        }
         if kind.is_dir() {
             copy_folder(&path, &place, skipped, left, stop)?;
         } else if kind.is_symlink() {
