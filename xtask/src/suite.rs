@@ -88,7 +88,6 @@ const STEPS: &[Step] = &[
             cargo(root, &arguments, report)
         },
     },
-    Step { name: "budget", run: hold_budget },
     Step { name: "models", run: models::run },
     Step { name: "kernel", run: run_kernel },
 ];
@@ -149,20 +148,6 @@ fn run_kernel(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Our own budgets, as far as they are counts: `tune.toml` at the root.
-fn hold_budget(root: &Path, quick: bool, report: &mut Report) -> Result<()> {
-    if quick {
-        report.skipped("budget: left out by --quick");
-        return Ok(());
-    }
-    if packages::find_program("valgrind").is_none() {
-        report.skipped("budget: valgrind is not installed, and nothing else counts exactly");
-        return Ok(());
-    }
-    let arguments = ["run", "--quiet", "--package", "tidemill", "--", "tune", "gate", "."];
-    cargo(root, &arguments, report)
 }
 
 fn check_tidy(root: &Path, _quick: bool, report: &mut Report) -> Result<()> {
