@@ -34,7 +34,7 @@ impl Control {
         Self { interval: bounds(ratios, rule.alpha()), verdict, decidable }
     }
 
-    /// Returns true when identical runs looked different, so that no verdict of this session counts.
+    /// Returns true when identical runs looked different: no verdict of this session counts then.
     #[must_use]
     pub fn is_untrustworthy(&self) -> bool {
         self.verdict == Verdict::Keep || self.interval.high < 1.0 / KEEP_MIRROR

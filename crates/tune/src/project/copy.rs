@@ -1,7 +1,7 @@
 //! A copy of the project's sources, in which everything is tried.
 //!
-//! What Cargo builds, other caches and what git keeps are left out. The copy knows the text of every file it
-//! changed, so that [`Copy::reset`] brings back exactly what was copied.
+//! What Cargo builds, other caches and what git keeps are left out. The copy knows the text of
+//! every file it changed, so that [`Copy::reset`] brings back exactly what was copied.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -293,7 +293,7 @@ impl Session {
         Ok(Found { ranked: rank(findings, &heat, &self.sources), heat })
     }
 
-    /// Ranks by instructions where the kernel refuses to sample, and by allocations without valgrind.
+    /// Ranks by instructions where the kernel refuses to sample; without valgrind by allocations.
     fn count_instead(
         &mut self,
         refused: &Error,
