@@ -12,8 +12,8 @@ pub struct Error(#[from] Kind);
 pub(crate) enum Kind {
     #[error("{field} {reason}")]
     Invalid { field: &'static str, reason: &'static str },
-    #[error("{field} has {bytes} bytes; {bytes_max} are the most")]
-    TooLong { field: &'static str, bytes: usize, bytes_max: usize },
+    #[error("{field} has {chars} characters; {chars_max} are the most")]
+    TooLong { field: &'static str, chars: usize, chars_max: usize },
     #[error("`{0}` is not the `next` of a page of this list")]
     Cursor(String),
     #[error("there is no {0}")]
@@ -50,14 +50,25 @@ pub(crate) enum Kind {
     Full(String),
     #[error("the database answered: {0}")]
     Database(#[source] rusqlite::Error),
+    #[error("the batch that this was part of was not stored: {0}")]
+    Batch(String),
     #[error("the search index answered: {0}")]
     Index(#[source] tantivy::TantivyError),
+    #[error("the search index was opened as it is and nothing brings it up to date")]
+    Idle,
     #[error("cannot {action} {}: {source}", .path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
     #[error("no random numbers from the kernel: {0}")]
     Random(getrandom::Error),
     #[error("an operation of another actor cannot be read: {0}")]
     Wire(#[from] crate::core::WireError),
+    #[error(
+        "operation {0} claims to be of this store, which never wrote it: two stores have one \
+         identity; stop both and put a backup in place of one, which gives it a new identity"
+    )]
+    OwnActor(String),
     #[error("the workspace is closed")]
     Closed,
     #[error("a task of the runtime ended early: {0}")]
@@ -117,6 +128,24 @@ impl Error {
     /// Returns true when the disk is full; the same request may succeed once there is room.
     pub fn is_full(&self) -> bool {
         matches!(self.0, Kind::Full(_))
+    }
+
+    /// Returns SQLite's own word for what went wrong.
+    pub(crate) fn database_code(&self) -> Option<rusqlite::ErrorCode> {
+        match &self.0 {
+            Kind::Database(error) => error.sqlite_error_code(),
+            _ => None,
+        }
+    }
+
+    /// Returns what the database said when it failed, and whether for want of room.
+    pub(crate) fn storage_failure(&self) -> Option<(bool, String)> {
+        match &self.0 {
+            Kind::Full(detail) => Some((true, detail.clone())),
+            Kind::Batch(detail) => Some((false, detail.clone())),
+            Kind::Database(error) => Some((false, error.to_string())),
+            _ => None,
+        }
     }
 
     /// Returns true after [`close`](crate::Workstream::close).

@@ -16,7 +16,9 @@
 mod clock;
 pub mod core;
 mod error;
+mod index;
 pub mod model;
+mod store;
 mod workstream;
 
 pub use self::clock::Clock;

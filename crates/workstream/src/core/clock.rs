@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 use crate::model::{ActorId, OperationId, Timestamp};
 
+use super::wire::{Decoder, Encoder, WireError};
+
 /// A point in hybrid time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HybridTime(u64);
@@ -109,6 +111,25 @@ impl VectorClock {
     /// Returns the actors and how many of their operations are known, in the order of actors.
     pub fn iter(&self) -> impl Iterator<Item = (ActorId, u64)> {
         self.sequences.iter().map(|(actor, sequence)| (*actor, *sequence))
+    }
+
+    /// Returns the stable bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut encoder = Encoder::default();
+        encoder.clock(self);
+        encoder.finish()
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no clock.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut decoder = Decoder::new(bytes);
+        let clock = decoder.clock()?;
+        decoder.end()?;
+        Ok(clock)
     }
 
     /// Returns how many operations are known of all actors.

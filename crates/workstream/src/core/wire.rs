@@ -95,6 +95,10 @@ impl<'a> Decoder<'a> {
         self.rest.is_empty()
     }
 
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
     pub(crate) fn end(self) -> Result<(), WireError> {
         if self.is_empty() { Ok(()) } else { Err(WireError("bytes follow its end")) }
     }

@@ -6,16 +6,16 @@
 use super::{MemoryKey, MemoryPut, NewTask, TaskId, TaskPatch};
 use crate::error::{Error, Kind};
 
-/// Bytes of a title.
-pub const TITLE_BYTES_MAX: usize = 512;
-/// Bytes of a body or of a memory value.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a comment.
-pub const COMMENT_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a role, an assignee, a lease's holder, an author.
-pub const NAME_BYTES_MAX: usize = 128;
-/// Bytes of a label.
-pub const LABEL_BYTES_MAX: usize = 64;
+/// Characters of a title.
+pub const TITLE_CHARS_MAX: usize = 512;
+/// Characters of a body or of a memory value; at most 1 MiB of UTF-8.
+pub const TEXT_CHARS_MAX: usize = 256 << 10;
+/// Characters of a comment.
+pub const COMMENT_CHARS_MAX: usize = 16 << 10;
+/// Characters of a role, an assignee, a lease's holder, an author.
+pub const NAME_CHARS_MAX: usize = 128;
+/// Characters of a label.
+pub const LABEL_CHARS_MAX: usize = 64;
 /// Labels of one task.
 pub const LABELS_MAX: usize = 64;
 /// Dependencies of one task.
@@ -26,8 +26,8 @@ pub const KEY_BYTES_MAX: usize = 128;
 pub const PAGE_MAX: usize = 500;
 /// Hits of a search.
 pub const SEARCH_HITS_MAX: usize = 1_000;
-/// Bytes of a search.
-pub const SEARCH_BYTES_MAX: usize = 512;
+/// Characters of a search.
+pub const SEARCH_CHARS_MAX: usize = 512;
 /// Longest lease.
 pub const LEASE_MS_MAX: u64 = 24 * 3_600_000;
 /// Shortest lease.
@@ -40,7 +40,7 @@ pub const LEASE_MS_MIN: u64 = 1_000;
 /// Names the first field that is out of bounds.
 pub fn check_new(new: &NewTask) -> Result<(), Error> {
     title(&new.title)?;
-    text("body", &new.body, TEXT_BYTES_MAX)?;
+    text("body", &new.body, TEXT_CHARS_MAX)?;
     optional_name("role", new.role.as_deref())?;
     optional_name("assignee", new.assignee.as_deref())?;
     labels("labels", &new.labels)?;
@@ -54,7 +54,7 @@ pub fn check_new(new: &NewTask) -> Result<(), Error> {
 /// Names the first field that is out of bounds.
 pub fn check_patch(patch: &TaskPatch) -> Result<(), Error> {
     patch.title.as_deref().map_or(Ok(()), title)?;
-    patch.body.as_deref().map_or(Ok(()), |body| text("body", body, TEXT_BYTES_MAX))?;
+    patch.body.as_deref().map_or(Ok(()), |body| text("body", body, TEXT_CHARS_MAX))?;
     optional_name("role", patch.role.as_ref().and_then(Option::as_deref))?;
     optional_name("assignee", patch.assignee.as_ref().and_then(Option::as_deref))?;
     labels("labels", patch.labels.as_deref().unwrap_or_default())?;
@@ -74,7 +74,7 @@ pub fn check_comment(comment: &str) -> Result<(), Error> {
     if comment.trim().is_empty() {
         return invalid("text", "is empty");
     }
-    text("text", comment, COMMENT_BYTES_MAX)
+    text("text", comment, COMMENT_CHARS_MAX)
 }
 
 /// Checks who does something.
@@ -116,7 +116,7 @@ pub fn check_memory_key(key: &MemoryKey) -> Result<(), Error> {
 ///
 /// When it is too long or its format is no file ending.
 pub fn check_memory_put(put: &MemoryPut) -> Result<(), Error> {
-    text("value", &put.value, TEXT_BYTES_MAX)?;
+    text("value", &put.value, TEXT_CHARS_MAX)?;
     let Some(format) = &put.format else { return Ok(()) };
     let is_ending = (1..=16).contains(&format.len())
         && format.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
@@ -133,7 +133,7 @@ fn title(title: &str) -> Result<(), Error> {
     if title.chars().any(char::is_control) {
         return invalid("title", "has to be one line without control characters");
     }
-    text("title", title, TITLE_BYTES_MAX)
+    text("title", title, TITLE_CHARS_MAX)
 }
 
 fn optional_name(field: &'static str, value: Option<&str>) -> Result<(), Error> {
@@ -147,7 +147,7 @@ fn name(field: &'static str, value: &str) -> Result<(), Error> {
     if value.chars().any(char::is_control) {
         return invalid(field, "has to be one line without control characters");
     }
-    text(field, value, NAME_BYTES_MAX)
+    text(field, value, NAME_CHARS_MAX)
 }
 
 fn labels(field: &'static str, labels: &[String]) -> Result<(), Error> {
@@ -159,7 +159,7 @@ fn labels(field: &'static str, labels: &[String]) -> Result<(), Error> {
         {
             return invalid(field, "have to be words without space, comma or control character");
         }
-        text(field, label, LABEL_BYTES_MAX)
+        text(field, label, LABEL_CHARS_MAX)
     })
 }
 
@@ -180,12 +180,14 @@ fn file_name(field: &'static str, value: &str) -> Result<(), Error> {
     invalid(field, "has to be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`")
 }
 
-fn text(field: &'static str, value: &str, bytes_max: usize) -> Result<(), Error> {
+fn text(field: &'static str, value: &str, chars_max: usize) -> Result<(), Error> {
     if value.contains('\0') {
         return invalid(field, "holds a NUL character");
     }
-    if value.len() > bytes_max {
-        return Err(Kind::TooLong { field, bytes: value.len(), bytes_max }.into());
+    // Fewer bytes than characters there cannot be.
+    let chars = if value.len() > chars_max { value.chars().count() } else { 0 };
+    if chars > chars_max {
+        return Err(Kind::TooLong { field, chars, chars_max }.into());
     }
     Ok(())
 }
