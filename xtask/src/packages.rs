@@ -28,12 +28,16 @@ enum Proof {
 
 /// Everything that some test uses.
 pub(crate) const FOR_TESTS: &[&Package] = &[
+    &CHROMIUM,
     &GIT,
     &HAPROXY,
     &IPERF3,
     &NGINX,
     &NGINX_STREAM,
+    &NODEJS,
+    &NPM,
     &PROMETHEUS,
+    &PYTHON,
     &REDIS,
     &REDIS_TOOLS,
     &TREE,
@@ -157,13 +161,18 @@ const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
 /// Where Debian's nginx keeps the module for TCP.
 pub(crate) const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
+const CHROMIUM: Package = program("chromium", "chromium");
 const GIT: Package = program("git", "git");
 const HAPROXY: Package = program("haproxy", "haproxy");
 const IPERF3: Package = program("iperf3", "iperf3");
 const NGINX: Package = program("nginx-light", "nginx");
 const NGINX_STREAM: Package =
     Package { name: "libnginx-mod-stream", proof: Proof::File(NGINX_STREAM_MODULE) };
+const NODEJS: Package = program("nodejs", "node");
+const NPM: Package = program("npm", "npm");
 const PROMETHEUS: Package = program("prometheus", "promtool");
+// Brings Python where there is none; without it an environment cannot be made.
+const PYTHON: Package = program("python3-venv", "python3");
 const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
 const TREE: Package = program("tree", "tree");

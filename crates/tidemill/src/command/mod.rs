@@ -24,9 +24,13 @@ mod check;
 mod explain;
 mod failure;
 mod generate;
+mod mcp;
+mod memory;
+mod open;
 mod output;
 mod proxy;
 mod status;
+mod task;
 mod up;
 
 pub(crate) use failure::Failure;
@@ -50,6 +54,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(&cli.common, arguments, &output),
         Command::Backend(arguments) => backend::run(&cli.common, arguments, &output),
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
+        Command::Task(arguments) => task::run(&cli.common, arguments, &output),
+        Command::Memory(arguments) => memory::run(&cli.common, arguments, &output),
+        Command::Mcp(arguments) => mcp::run(&cli.common, arguments),
+        Command::Open(arguments) => open::run(&cli.common, arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -84,7 +92,7 @@ struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Configuration file [default: tidemill.toml here, else built-in defaults]
@@ -131,6 +139,10 @@ enum Command {
     Status(status::Arguments),
     Backend(backend::Arguments),
     Explain(explain::Arguments),
+    Task(task::Arguments),
+    Memory(memory::Arguments),
+    Mcp(mcp::Arguments),
+    Open(open::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }
@@ -140,6 +152,8 @@ Examples:
   tidemill up --demo       see it live: two backends, a proxy, traffic, a page
   tidemill proxy --listen 127.0.0.1:8080 --backend 127.0.0.1:6379
                            a proxy without a file
+  tidemill task add \"Write the guide\"
+                           a task in .workspace here, with or without a node
   tidemill check --sample > tidemill.toml
                            a file with every key, to start from
 

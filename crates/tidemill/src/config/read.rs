@@ -22,6 +22,7 @@ use super::node::{NODE, NodeSettings};
 use super::problem::{Findings, Problem};
 use super::proxy::{PROXY, ProxyDraft};
 use super::resolve::{self, Machine};
+use super::workstream::{WORKSTREAM, WorkstreamSettings};
 use super::{Config, SECTIONS};
 
 /// Reads the text of the file that is called `file` in messages.
@@ -36,7 +37,7 @@ pub fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Config, Vec
         positions: BTreeMap::new(),
         is_whole: syntax_errors.is_empty(),
     };
-    let (node, drafts) = reader.document(document.get_ref());
+    let Document { node, drafts, workstream } = reader.document(document.get_ref());
     let proxies = reader.proxies(drafts, machine);
     reader.check(&node, &proxies, machine);
     // What follows from a broken line is noise; only the syntax error itself is told of it.
@@ -54,7 +55,7 @@ pub fn read(file: &str, text: &str, machine: &Machine<'_>) -> Result<Config, Vec
         reader.findings.push(&error.span().unwrap_or_default(), what, right);
     }
     let problems = reader.findings.into_problems();
-    if problems.is_empty() { Ok(Config { node, proxies }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Config { node, proxies, workstream }) } else { Err(problems) }
 }
 
 struct Reader<'a> {
@@ -65,6 +66,14 @@ struct Reader<'a> {
     is_whole: bool,
 }
 
+/// What the sections hold, names not yet resolved.
+#[derive(Default)]
+struct Document {
+    node: NodeSettings,
+    drafts: Vec<ProxyDraft>,
+    workstream: WorkstreamSettings,
+}
+
 /// A table being read: what messages call it, its path, and where it stands.
 struct Place<'a> {
     called: &'a str,
@@ -73,14 +82,13 @@ struct Place<'a> {
 }
 
 impl Reader<'_> {
-    fn document(&mut self, document: &DeTable<'_>) -> (NodeSettings, Vec<ProxyDraft>) {
-        let mut node = NodeSettings::default();
-        let mut proxies = Vec::new();
+    fn document(&mut self, document: &DeTable<'_>) -> Document {
+        let mut read = Document::default();
         for (key, value) in document {
             let name = key.get_ref().as_ref();
             if name == NODE.name {
                 self.section(&NODE, key, value, |reader, place, table| {
-                    reader.table(NODE.keys, table, place, &mut node);
+                    reader.table(NODE.keys, table, place, &mut read.node);
                 });
             } else if name == PROXY.name {
                 self.section(&PROXY, key, value, |reader, place, table| {
@@ -90,7 +98,11 @@ impl Reader<'_> {
                         let at = reader.at(&format!("{}.health.{}", place.path, misfit.key));
                         reader.findings.push(&at, misfit.what, misfit.right);
                     }
-                    proxies.push(draft);
+                    read.drafts.push(draft);
+                });
+            } else if name == WORKSTREAM.name {
+                self.section(&WORKSTREAM, key, value, |reader, place, table| {
+                    reader.table(WORKSTREAM.keys, table, place, &mut read.workstream);
                 });
             } else {
                 let right = match nearest(name, SECTIONS.map(|(name, _)| name)) {
@@ -102,7 +114,7 @@ impl Reader<'_> {
                 self.findings.push(&key.span(), format!("unknown section `{name}`"), right);
             }
         }
-        (node, proxies)
+        read
     }
 
     /// Hands each table of a section to `read`.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::definition::{Key, Kind, Presence, Section};
 use super::node::NODE;
 use super::proxy::PROXY;
+use super::workstream::WORKSTREAM;
 
 /// One key as documentation and tests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = Vec::new();
     push_rows(NODE.name, NODE.keys, &mut rows);
     push_rows(PROXY.name, PROXY.keys, &mut rows);
+    push_rows(WORKSTREAM.name, WORKSTREAM.keys, &mut rows);
     rows
 }
 
@@ -32,6 +34,7 @@ pub fn reference() -> String {
     let mut page = PREFACE.to_owned();
     page.push_str(&section_page(&NODE));
     page.push_str(&section_page(&PROXY));
+    page.push_str(&section_page(&WORKSTREAM));
     write!(page, "\n## A file with everything\n\n```toml\n{}```\n", sample())
         .expect("writing to a string cannot fail");
     page
@@ -43,6 +46,7 @@ pub fn sample() -> String {
     let mut file = SAMPLE_PREFACE.to_owned();
     sample_section(&NODE, &mut file);
     sample_section(&PROXY, &mut file);
+    sample_section(&WORKSTREAM, &mut file);
     file
 }
 

@@ -8,12 +8,14 @@ use serde_json::{Map, Value, json};
 use super::definition::{Key, Kind, Presence, Section};
 use super::node::NODE;
 use super::proxy::PROXY;
+use super::workstream::WORKSTREAM;
 
 /// Returns the schema of `tidemill.toml`.
 pub fn schema() -> Value {
     let mut sections = Map::new();
     sections.insert(NODE.name.to_owned(), section(&NODE));
     sections.insert(PROXY.name.to_owned(), section(&PROXY));
+    sections.insert(WORKSTREAM.name.to_owned(), section(&WORKSTREAM));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tidemill.toml",

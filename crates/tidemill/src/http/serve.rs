@@ -51,6 +51,7 @@ impl Server {
     /// Stops accepting and lets requests under way end, for [`STOP_MAX`] at most.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
+        self.api.events.close();
         // What does not end by then ends with the runtime.
         let _ = timeout(STOP_MAX, self.task).await;
     }

@@ -154,7 +154,12 @@ pub(super) fn keep_until_restart(old: &Config, new: Config) -> Config {
     if stop_deadline != old.node.stop_deadline {
         tracing::info!("node.stop_deadline is {} now", format_duration(stop_deadline));
     }
-    Config { node: NodeSettings { stop_deadline, ..old.node.clone() }, ..new }
+    let workstream = old.workstream.clone();
+    if workstream != new.workstream {
+        let (was, is) = (&workstream.path, &new.workstream.path);
+        tracing::warn!("workstream.path goes from {was} to {is} at the next start");
+    }
+    Config { node: NodeSettings { stop_deadline, ..old.node.clone() }, workstream, ..new }
 }
 
 /// Returns each key that needs a restart, with its old and new value.

@@ -49,6 +49,16 @@ fn show(value: impl std::fmt::Debug) -> String {
     format!("{value:?}")
 }
 
+fn workstream_cases() -> Vec<Case> {
+    vec![Case {
+        key: "workstream.path",
+        node: "[workstream]\npath = \"/w\"",
+        proxy: "",
+        reads: |c| c.workstream.path.clone(),
+        want: "/w",
+    }]
+}
+
 fn node_cases() -> Vec<Case> {
     vec![
         node("node.listen", "listen = \"[::1]:1\"", |c| c.node.listen.to_string(), "[::1]:1"),
