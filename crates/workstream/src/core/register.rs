@@ -38,6 +38,14 @@ pub struct Stamp<'a> {
     pub seen: &'a VectorClock,
 }
 
+impl Stamp<'_> {
+    /// Returns true for what its author had seen and for the operation itself, whose writes act in
+    /// their order.
+    pub(super) fn covers(self, id: OperationId) -> bool {
+        self.seen.covers(id) || self.id == id
+    }
+}
+
 impl<T> Default for Register<T> {
     fn default() -> Self {
         Self { entries: Vec::new() }
@@ -45,9 +53,11 @@ impl<T> Default for Register<T> {
 }
 
 impl<T: Clone + PartialEq> Register<T> {
-    /// Writes a value over those that were seen.
+    /// Writes a value over those that were seen, and over one of the same operation.
     pub fn write(&mut self, stamp: Stamp<'_>, value: T) {
-        self.entries.retain(|entry| !stamp.seen.covers(entry.id));
+        self.entries.retain(|entry| {
+            !stamp.seen.covers(entry.id) && (entry.is_kept || entry.id != stamp.id)
+        });
         self.insert(Entry { id: stamp.id, time: stamp.time, is_kept: false, value });
     }
 

@@ -27,15 +27,15 @@ impl<T: Ord + Clone> ObservedSet<T> {
     /// Adds an element.
     pub fn add(&mut self, stamp: Stamp<'_>, element: T) {
         let additions = self.elements.entry(element).or_default();
-        additions.retain(|id| !stamp.seen.covers(*id));
+        additions.retain(|id| !stamp.covers(*id));
         let place = additions.partition_point(|present| *present < stamp.id);
         additions.insert(place, stamp.id);
     }
 
-    /// Takes an element away, as far as its additions were seen.
+    /// Takes an element away, as far as its additions were seen or are of the same operation.
     pub fn remove(&mut self, stamp: Stamp<'_>, element: &T) {
         let Some(additions) = self.elements.get_mut(element) else { return };
-        additions.retain(|id| !stamp.seen.covers(*id));
+        additions.retain(|id| !stamp.covers(*id));
         if additions.is_empty() {
             self.elements.remove(element);
         }

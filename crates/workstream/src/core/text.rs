@@ -62,7 +62,7 @@ impl Bases for NoBases {
 impl MergedText {
     /// Writes a whole version over those that were seen.
     pub fn write(&mut self, stamp: Stamp<'_>, text: String) {
-        self.heads.retain(|head| !stamp.seen.covers(head.entry.id));
+        self.heads.retain(|head| !stamp.covers(head.entry.id));
         self.kept.retain(|entry| !stamp.seen.covers(entry.id));
         let mut known = stamp.seen.clone();
         known.advance(stamp.id.actor, stamp.id.sequence);

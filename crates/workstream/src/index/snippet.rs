@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn the_densest_piece_is_shown() {
-        let text = format!("tide {} tide mill {}", "x ".repeat(60), "y ".repeat(60));
+        let text = format!("tide {}tide mill {}", "x ".repeat(60), "y ".repeat(60));
         let html = snippet(&text, &marks(), &mut schema::words());
         assert!(html.starts_with("…x x x x x <b>tide</b> <b>mill</b> y"), "{html}");
         assert!(html.ends_with("y…"), "{html}");

@@ -65,6 +65,8 @@ pub(crate) struct Store {
     /// Lets the writer close the database, once nobody reads any more.
     may_finish: Mutex<Option<SyncSender<()>>>,
     drained: Mutex<Option<Receiver<()>>>,
+    /// Held while a copy is made.
+    is_closed: Mutex<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
     database: PathBuf,
     state: PathBuf,
@@ -118,6 +120,7 @@ impl Store {
             actor,
             may_finish: Mutex::new(Some(may_finish)),
             drained: Mutex::new(Some(drained)),
+            is_closed: Mutex::new(false),
             thread: Mutex::new(Some(thread)),
             database,
             state,
@@ -145,13 +148,16 @@ impl Store {
         self.readers.ask(question).await
     }
 
-    /// Copies the database if the last copy is older than a day. Blocks.
+    /// Copies the database if the last copy is older than a day. Blocks; closing waits for it.
     pub(crate) fn back_up_if_due(&self, clock: &Clock) -> Result<(), Error> {
+        let is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock.now();
-        if !backup::is_due(&self.state, now) {
+        if *is_closed || *self.position.borrow() == 0 || !backup::is_due(&self.state, now) {
             return Ok(());
         }
-        self.readers.ask_here(|connection| backup::make(connection, &self.state, now)).map(drop)
+        let connection = Connection::open(&self.database)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        backup::make(&connection, &self.state, now).map(drop)
     }
 
     /// Returns counts; what the index knows is filled in by the caller.
@@ -190,6 +196,7 @@ impl Store {
 
     /// Closes the database, after [`drain`](Self::drain) and once nobody reads. Blocks.
     pub(crate) fn close(&self) {
+        *self.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.readers.close();
         drop(self.may_finish.lock().unwrap_or_else(PoisonError::into_inner).take());
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();

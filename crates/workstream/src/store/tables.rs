@@ -391,11 +391,11 @@ fn write_sets(connection: &Connection, id: TaskId, old: &Sets, new: &Sets) -> Re
 /// Returns the text version that an action wrote.
 fn text_of(action: Action) -> Option<String> {
     match action {
-        Action::Task { writes, .. } => writes.into_iter().find_map(|write| match write {
+        Action::Task { writes, .. } => writes.into_iter().rev().find_map(|write| match write {
             Write::Body(body) => Some(body),
             _ => None,
         }),
-        Action::Memory { writes, .. } => writes.into_iter().find_map(|write| match write {
+        Action::Memory { writes, .. } => writes.into_iter().rev().find_map(|write| match write {
             MemoryWrite::Value(value) => Some(value),
             _ => None,
         }),

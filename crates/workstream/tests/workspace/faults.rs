@@ -25,11 +25,20 @@ async fn a_damaged_database_is_not_opened_and_the_backup_is_named() {
     let id = add(&workspace, "kept").await.id;
     workspace.close().await.expect("closes");
     hands.forward(2 * 24 * 3_600_000);
-    // The copy is made after the start, beside everything else; closing waits for it.
+    let state = folder.path().join(".tidemill");
+    // The copy is made after the start, beside everything else.
     let workspace = open_at(folder.path(), &hands).await;
+    for _ in 0..200 {
+        let is_made = fs::read_dir(state.join("backup")).is_ok_and(|files| {
+            files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("tidemill-"))
+        });
+        if is_made {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     workspace.close().await.expect("closes");
 
-    let state = folder.path().join(".tidemill");
     let database = state.join("tidemill.db");
     let mut bytes = fs::read(&database).expect("there");
     let from = bytes.len() / 3;
@@ -39,7 +48,7 @@ async fn a_damaged_database_is_not_opened_and_the_backup_is_named() {
     fs::write(state.join("lock"), "4711\n").expect("written");
     let error = Workstream::open(folder.path(), Options::default()).await.expect_err("damaged");
     assert!(error.is_damaged(), "{error}");
-    let backup = fs::read_dir(state.join("backup")).expect("made").flatten().next_back();
+    let backup = fs::read_dir(state.join("backup")).expect("made").flatten().max_by_key(|entry| entry.path());
     let backup = backup.expect("one copy").path();
     assert!(error.to_string().contains(&backup.display().to_string()), "{error}");
 
