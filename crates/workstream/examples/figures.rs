@@ -96,7 +96,8 @@ fn task(number: u64) -> NewTask {
         let pick = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
         let pick = usize::try_from(pick % 2_000).expect("below 2,000");
         let [a, b, c] = [pick / 400, pick / 20 % 20, pick % 20];
-        let syllable = |n: usize| format!("{}{}", &"bdfglmnprstvkzhjwcxq"[n..=n], ["a", "e"][n % 2]);
+        let syllable =
+            |n: usize| format!("{}{}", &"bdfglmnprstvkzhjwcxq"[n..=n], ["a", "e"][n % 2]);
         format!("{}{}{}", syllable(a), syllable(b), syllable(c))
     };
     let title = format!("{} {} {}", word(), word(), word());

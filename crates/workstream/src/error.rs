@@ -69,6 +69,10 @@ pub(crate) enum Kind {
          identity; stop both and put a backup in place of one, which gives it a new identity"
     )]
     OwnActor(String),
+    #[error(
+        "operations before the oldest that are kept would be needed; begin with a copy of the store"
+    )]
+    Behind,
     #[error("the workspace is closed")]
     Closed,
     #[error("a task of the runtime ended early: {0}")]
@@ -146,6 +150,12 @@ impl Error {
             Kind::Database(error) => Some((false, error.to_string())),
             _ => None,
         }
+    }
+
+    /// Returns true when somebody is too far behind to be sent operations and needs a copy of the
+    /// store.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.0, Kind::Behind)
     }
 
     /// Returns true after [`close`](crate::Workstream::close).

@@ -53,7 +53,8 @@ impl Replica {
     fn write(&mut self, action: Action, now: Timestamp) {
         let actor = self.actor;
         let known = self.known.entry(actor).or_default();
-        let news = self.applied.iter().filter(|(other, n)| *other != actor && *n > known.get(*other));
+        let news =
+            self.applied.iter().filter(|(other, n)| *other != actor && *n > known.get(*other));
         let operation = Operation {
             id: OperationId { actor, sequence: self.applied.get(actor) + 1 },
             time: self.hybrid.tick(now),

@@ -47,6 +47,16 @@ impl MemoryState {
         self.presence.is_there()
     }
 
+    /// Returns true when nothing is left to merge or decide.
+    pub fn is_settled(&self) -> bool {
+        self.value.is_settled() && self.format.is_settled() && self.presence.is_settled()
+    }
+
+    /// Returns when the entry was changed last.
+    pub fn updated_at(&self) -> Timestamp {
+        self.updated_at
+    }
+
     /// Returns how many operations were applied.
     pub fn operations(&self) -> u64 {
         self.operations

@@ -44,6 +44,10 @@ impl Presence {
         self.is_there() && !self.deletions.is_empty()
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.changes.len() + self.deletions.len() <= 1
+    }
+
     /// Tells of a deletion that a concurrent change took back.
     pub(super) fn conflict(&self) -> Conflict {
         let deleted = |id: &OperationId| ConflictValue {

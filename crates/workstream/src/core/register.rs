@@ -89,6 +89,11 @@ impl<T: Clone + PartialEq> Register<T> {
         winner.is_some_and(|winner| self.entries.iter().any(|entry| entry.value != winner.value))
     }
 
+    /// Returns true when there is one value at most.
+    pub fn is_settled(&self) -> bool {
+        self.entries.len() <= 1
+    }
+
     pub(super) fn encode(&self, encoder: &mut Encoder, value: impl Fn(&mut Encoder, &T)) {
         encoder.count(self.entries.len());
         for entry in &self.entries {

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use crate::model::{
-    Conflict, ConflictValue, Field, Lease, Priority, Status, Task, TaskId, Timestamp,
+    Conflict, ConflictValue, Field, Lease, OperationId, Priority, Status, Task, TaskId, Timestamp,
 };
 
 use super::operation::Write;
@@ -65,6 +65,29 @@ impl TaskState {
     /// Returns the dependencies, in their order.
     pub fn depends_on(&self) -> Vec<TaskId> {
         self.depends_on.iter().copied().collect()
+    }
+
+    /// Returns true when nothing is left to merge or decide.
+    pub fn is_settled(&self) -> bool {
+        self.title.is_settled()
+            && self.status.is_settled()
+            && self.priority.is_settled()
+            && self.role.is_settled()
+            && self.assignee.is_settled()
+            && self.parent.is_settled()
+            && self.lease.is_settled()
+            && self.body.is_settled()
+            && self.presence.is_settled()
+    }
+
+    /// Returns the operation that wrote the body.
+    pub fn text(&self) -> Option<OperationId> {
+        self.body.winner().map(|entry| entry.id)
+    }
+
+    /// Returns when the task was changed last.
+    pub fn updated_at(&self) -> Timestamp {
+        self.updated_at
     }
 
     /// Returns how many operations were applied.

@@ -74,8 +74,7 @@ impl MergedText {
 
     /// Keeps a version that the same operation overwrote.
     pub fn keep(&mut self, stamp: Stamp<'_>, text: String) {
-        let place =
-            self.kept.partition_point(|kept| (kept.time, kept.id) < (stamp.time, stamp.id));
+        let place = self.kept.partition_point(|kept| (kept.time, kept.id) < (stamp.time, stamp.id));
         let entry = Entry { id: stamp.id, time: stamp.time, is_kept: true, value: text };
         self.kept.insert(place, entry);
     }
@@ -107,6 +106,11 @@ impl MergedText {
     /// Returns the operation that wrote the winning version.
     pub fn winner(&self) -> Option<&Entry<String>> {
         self.heads.last().map(|head| &head.entry)
+    }
+
+    /// Returns true when there is one version at most.
+    pub fn is_settled(&self) -> bool {
+        self.heads.len() <= 1 && self.kept.is_empty()
     }
 
     /// Returns every version, the winner first.

@@ -87,9 +87,9 @@ impl Indexer {
             let Some((to, subjects)) = changed else { return Ok(()) };
             let writer = self.writer(writer)?;
             readers.ask_here(|connection| {
-                subjects.iter().try_for_each(|subject| {
-                    replace(connection, writer, &self.fields, subject)
-                })
+                subjects
+                    .iter()
+                    .try_for_each(|subject| replace(connection, writer, &self.fields, subject))
             })?;
             self.commit(writer, to)?;
         }

@@ -288,8 +288,7 @@ fn position_of(
     last_position: u64,
 ) -> Result<Option<u64>, Error> {
     let payload = index.load_metas()?.payload;
-    let payload: Option<Payload> =
-        payload.and_then(|payload| serde_json::from_str(&payload).ok());
+    let payload: Option<Payload> = payload.and_then(|payload| serde_json::from_str(&payload).ok());
     let is_of_log = |payload: &Payload| {
         payload.version == schema::VERSION
             && payload.actor == actor

@@ -106,7 +106,8 @@ impl FromStr for TaskId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = || IdError { text: text.to_owned(), wanted: "a task id (26 letters and digits)" };
+        let error =
+            || IdError { text: text.to_owned(), wanted: "a task id (26 letters and digits)" };
         if text.len() != Self::TEXT_LENGTH {
             return Err(error());
         }
@@ -142,7 +143,8 @@ impl FromStr for ActorId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let error = || IdError { text: text.to_owned(), wanted: "an actor (32 hexadecimal digits)" };
+        let error =
+            || IdError { text: text.to_owned(), wanted: "an actor (32 hexadecimal digits)" };
         if text.len() != 32 || !text.is_ascii() {
             return Err(error());
         }

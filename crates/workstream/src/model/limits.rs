@@ -155,7 +155,8 @@ fn labels(field: &'static str, labels: &[String]) -> Result<(), Error> {
         return invalid(field, "are more than 64");
     }
     labels.iter().try_for_each(|label| {
-        if label.is_empty() || label.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',')
+        if label.is_empty()
+            || label.chars().any(|c| c.is_control() || c.is_whitespace() || c == ',')
         {
             return invalid(field, "have to be words without space, comma or control character");
         }

@@ -21,7 +21,5 @@ pub use query::{
 pub use record::{
     Conflict, ConflictValue, FieldChange, HistoryAction, HistoryEntry, Resolution, Stats,
 };
-pub use task::{
-    Comment, Field, Lease, NewTask, ParseWordError, Priority, Status, Task, TaskPatch,
-};
+pub use task::{Comment, Field, Lease, NewTask, ParseWordError, Priority, Status, Task, TaskPatch};
 pub use time::{Timestamp, TimestampError};

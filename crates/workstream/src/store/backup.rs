@@ -26,29 +26,27 @@ pub(super) fn make(
     fs::create_dir_all(&folder).map_err(failed("create", &folder))?;
     let target = folder.join(format!("tidemill-{:015}.db", now.unix_ms()));
     let temporary = folder.join("unfinished.db");
-    match fs::remove_file(&temporary) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            return Err(failed("remove", &temporary)(source));
-        }
-        _ => {}
-    }
-    let name = temporary.to_string_lossy();
-    connection.execute("VACUUM INTO ?1", [name.as_ref()])?;
-    let copy = Connection::open_with_flags(&temporary, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let has_meta: bool = copy.query_row(
-        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'meta')",
-        [],
-        |row| row.get(0),
-    )?;
-    if has_meta {
-        copy.execute("DELETE FROM meta WHERE key = 'actor'", [])?;
-    }
-    copy.close().map_err(|(_, error)| error)?;
+    copy(connection, &temporary)?;
     fs::rename(&temporary, &target).map_err(failed("rename", &temporary))?;
     for old in list(state).into_iter().rev().skip(KEPT) {
         fs::remove_file(&old).map_err(failed("remove", &old))?;
     }
     Ok(target)
+}
+
+/// Writes a whole copy that names no actor; what stands at `target` is replaced.
+pub(super) fn copy(connection: &Connection, target: &Path) -> Result<(), Error> {
+    match fs::remove_file(target) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Kind::File { action: "remove", path: target.to_owned(), source }.into());
+        }
+        _ => {}
+    }
+    connection.execute("VACUUM INTO ?1", [target.to_string_lossy().as_ref()])?;
+    let copy = Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.execute("DELETE FROM meta WHERE key = 'actor'", [])?;
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(())
 }
 
 /// Returns the newest copy.

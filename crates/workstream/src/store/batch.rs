@@ -19,8 +19,7 @@ use crate::core::{
 };
 use crate::error::{Error, Kind};
 use crate::model::{
-    ActorId, Change, MemoryEntry, OperationId, Subject, Task, TaskId, Timestamp,
-    What,
+    ActorId, Change, MemoryEntry, OperationId, Subject, Task, TaskId, Timestamp, What,
 };
 
 /// What the writer knows of the log; the same as the tables say, kept at hand.
@@ -56,7 +55,8 @@ impl Marks {
             hybrid: HybridClock::default(),
             last_task: TaskId::new(0, 0),
         };
-        let mut statement = connection.prepare("SELECT actor, sequence, time, known FROM actors")?;
+        let mut statement =
+            connection.prepare("SELECT actor, sequence, time, known FROM actors")?;
         let mut found = statement.query([])?;
         while let Some(row) = found.next()? {
             let known_actor = ActorId::from_bytes(row.get(0)?);
@@ -148,9 +148,7 @@ impl<'a> Batch<'a> {
     pub(crate) fn take(&mut self, operations: Vec<Operation>) -> Result<usize, Error> {
         let mut applied = 0;
         for operation in operations {
-            if operation.id.actor == self.marks.actor
-                && !self.marks.applied.covers(operation.id)
-            {
+            if operation.id.actor == self.marks.actor && !self.marks.applied.covers(operation.id) {
                 return Err(Kind::OwnActor(operation.id.to_string()).into());
             }
             if let Arrival::Ready(operation) = self.inbox.take(operation, &self.marks.applied) {
@@ -174,9 +172,11 @@ impl<'a> Batch<'a> {
         let actor = self.marks.actor;
         let sequence = self.marks.applied.get(actor) + 1;
         let known = self.marks.known.entry(actor).or_default();
-        let news = self.marks.applied.iter().filter(|(other, sequence)| {
-            *other != actor && *sequence > known.get(*other)
-        });
+        let news = self
+            .marks
+            .applied
+            .iter()
+            .filter(|(other, sequence)| *other != actor && *sequence > known.get(*other));
         let operation = Operation {
             id: OperationId { actor, sequence },
             time: self.marks.hybrid.tick(self.now),

@@ -36,7 +36,7 @@ pub(crate) fn history(
         let operation = Operation::decode(bytes)?;
         entries.push((position, entry(operation, rows::what(row.get(1)?))));
     }
-    if entries.is_empty() && page.after.is_none() {
+    if entries.is_empty() && page.after.is_none() && !was_there(connection, subject)? {
         return Err(not_found(subject));
     }
     let page = paged(entries, page.limit, |(position, _)| position.to_string());
@@ -79,6 +79,9 @@ pub(crate) fn operations(
     known: &VectorClock,
     bytes_max: usize,
 ) -> Result<Vec<Vec<u8>>, Error> {
+    if !known.covers_all(&super::compact::floor(connection)?) {
+        return Err(Kind::Behind.into());
+    }
     // Everything up to here is known there: the earliest position of what is not.
     let mut first = i64::MAX;
     let mut missing = connection.prepare_cached(
@@ -86,8 +89,8 @@ pub(crate) fn operations(
     )?;
     for (actor, sequence) in clock(connection)?.iter() {
         if sequence > known.get(actor) {
-            let position: Option<i64> = missing
-                .query_row(params![actor.to_bytes(), known.get(actor)], |row| row.get(0))?;
+            let position: Option<i64> =
+                missing.query_row(params![actor.to_bytes(), known.get(actor)], |row| row.get(0))?;
             first = first.min(position.unwrap_or(i64::MAX));
         }
     }
@@ -124,8 +127,7 @@ pub(crate) fn clock(connection: &Connection) -> Result<VectorClock, Error> {
 
 /// Returns whose operations this store writes.
 pub(crate) fn actor(connection: &Connection) -> Result<ActorId, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT value FROM meta WHERE key = 'actor'")?;
+    let mut statement = connection.prepare_cached("SELECT value FROM meta WHERE key = 'actor'")?;
     Ok(ActorId::from_bytes(statement.query_row([], |row| row.get(0))?))
 }
 
@@ -198,6 +200,15 @@ pub(crate) fn not_found(subject: &Subject) -> Error {
     Kind::NotFound(called).into()
 }
 
+/// Returns true when there is such a thing, or was; its operations may be forgotten.
+fn was_there(connection: &Connection, subject: &Subject) -> Result<bool, Error> {
+    Ok(match subject {
+        Subject::Task(id) => tables::was_task(connection, *id)?,
+        Subject::Memory(key) => tables::memory_state(connection, key)?.is_some(),
+        Subject::Unknown => false,
+    })
+}
+
 fn operation(connection: &Connection, id: OperationId) -> Result<Option<Operation>, Error> {
     let mut statement = connection
         .prepare_cached("SELECT bytes FROM operations WHERE actor = ?1 AND sequence = ?2")?;
@@ -260,9 +271,7 @@ fn field_changes(writes: &[Write]) -> Vec<FieldChange> {
 
 fn memory_change(write: &MemoryWrite) -> Option<FieldChange> {
     match write {
-        MemoryWrite::Value(value) => {
-            Some(FieldChange { field: Field::Value, to: json!(value) })
-        }
+        MemoryWrite::Value(value) => Some(FieldChange { field: Field::Value, to: json!(value) }),
         _ => None,
     }
 }

@@ -80,11 +80,7 @@ pub(crate) fn memory(
 }
 
 /// Cuts a list that was asked for with one item more than the page holds.
-pub(super) fn paged<T>(
-    mut items: Vec<T>,
-    limit: usize,
-    cursor: impl Fn(&T) -> String,
-) -> Page<T> {
+pub(super) fn paged<T>(mut items: Vec<T>, limit: usize, cursor: impl Fn(&T) -> String) -> Page<T> {
     let has_more = items.len() > limit;
     items.truncate(limit);
     let next = if has_more { items.last().map(cursor) } else { None };

@@ -16,6 +16,7 @@
 mod backup;
 mod batch;
 mod claim;
+mod compact;
 mod history;
 mod list;
 mod lock;
@@ -44,6 +45,7 @@ use crate::workstream::Durability;
 
 pub(crate) use batch::{Batch, last_position};
 pub(crate) use claim::{Edge, is_waiting, next as next_ready, would_circle};
+pub(crate) use compact::{acknowledge, candidates, cut, forget};
 pub(crate) use history::{changes, clock, comments, conflicts, history, not_found, operations};
 pub(crate) use list::{memory as memory_page, tasks as task_page};
 pub(crate) use readers::Readers;
@@ -160,6 +162,13 @@ impl Store {
         backup::make(&connection, &self.state, now).map(drop)
     }
 
+    /// Writes a copy of the database that names no actor. Blocks.
+    pub(crate) fn snapshot(&self, target: &Path) -> Result<(), Error> {
+        let connection = Connection::open(&self.database)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        backup::copy(&connection, target)
+    }
+
     /// Returns counts; what the index knows is filled in by the caller.
     pub(crate) async fn stats(&self) -> Result<Stats, Error> {
         let (batches, queued) =
@@ -274,8 +283,7 @@ fn prepare(
 }
 
 fn check_integrity(connection: &Connection, database: &Path, state: &Path) -> Result<(), Error> {
-    let found: String =
-        connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found == "ok" {
         return Ok(());
     }

@@ -11,6 +11,7 @@
 //! | `task_labels`, `task_dependencies` | the sets, for look-ups from the other side |
 //! | `comments` | comments by task, in their order |
 //! | `memory` | each memory entry's state and value |
+//! | `members` | what other actors say they have stored |
 //!
 //! A migration runs in one transaction, after a backup was taken; the version is SQLite's
 //! `user_version`, which is part of that transaction.
@@ -18,7 +19,7 @@
 use rusqlite::Connection;
 
 /// Each migration, from version `index` to `index + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, super::compact::MEMBERS];
 
 /// The version that this code works with.
 pub(super) fn version_known() -> i64 {

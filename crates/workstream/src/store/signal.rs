@@ -62,8 +62,7 @@ impl Signal {
 
     /// Lets time go by, whatever is stored meanwhile; cut short by the end.
     pub(crate) fn pause(&self, time: Duration) {
-        let waited =
-            self.changed.wait_timeout_while(self.state(), time, |state| !state.is_ended);
+        let waited = self.changed.wait_timeout_while(self.state(), time, |state| !state.is_ended);
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 

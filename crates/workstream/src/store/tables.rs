@@ -130,8 +130,8 @@ pub(super) fn subject_of(
 ) -> Result<(Subject, What), Error> {
     Ok(match action {
         Action::Task { task, .. } => {
-            let mut known = connection
-                .prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND is_there")?;
+            let mut known =
+                connection.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1 AND is_there")?;
             let is_known = known.exists([IdColumn(*task)])?;
             (Subject::Task(*task), if is_known { What::Changed } else { What::Created })
         }
@@ -151,8 +151,7 @@ pub(super) fn subject_of(
 
 /// Reads a task's state, also of a deleted one.
 pub(super) fn task_state(connection: &Connection, id: TaskId) -> Result<Option<TaskState>, Error> {
-    let mut statement =
-        connection.prepare_cached("SELECT state, body FROM tasks WHERE id = ?1")?;
+    let mut statement = connection.prepare_cached("SELECT state, body FROM tasks WHERE id = ?1")?;
     let mut found = statement.query([IdColumn(id)])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let state = row.get_ref(0)?.as_blob().map_err(column(0))?;
@@ -165,9 +164,8 @@ pub(super) fn memory_state(
     connection: &Connection,
     key: &MemoryKey,
 ) -> Result<Option<(MemoryState, String)>, Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT state, value, author FROM memory WHERE scope = ?1 AND key = ?2",
-    )?;
+    let mut statement = connection
+        .prepare_cached("SELECT state, value, author FROM memory WHERE scope = ?1 AND key = ?2")?;
     let mut found = statement.query([&key.scope, &key.key])?;
     let Some(row) = found.next()? else { return Ok(None) };
     let state = row.get_ref(0)?.as_blob().map_err(column(0))?;
@@ -253,9 +251,8 @@ pub(crate) fn memory(
     connection: &Connection,
     key: &MemoryKey,
 ) -> Result<Option<MemoryEntry>, Error> {
-    let sql = format!(
-        "SELECT {MEMORY_COLUMNS} FROM memory WHERE scope = ?1 AND key = ?2 AND is_there"
-    );
+    let sql =
+        format!("SELECT {MEMORY_COLUMNS} FROM memory WHERE scope = ?1 AND key = ?2 AND is_there");
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row([&key.scope, &key.key], memory_of_row).optional()?)
 }
@@ -310,9 +307,7 @@ pub(super) fn memory_of_row(row: &Row<'_>) -> rusqlite::Result<MemoryEntry> {
 }
 
 /// A column of another type than it was written with.
-pub(super) fn column(
-    index: usize,
-) -> impl Fn(rusqlite::types::FromSqlError) -> Error {
+pub(super) fn column(index: usize) -> impl Fn(rusqlite::types::FromSqlError) -> Error {
     move |error| {
         let kind = rusqlite::types::Type::Blob;
         rusqlite::Error::FromSqlConversionFailure(index, kind, Box::new(error)).into()

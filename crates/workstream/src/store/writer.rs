@@ -79,8 +79,7 @@ impl Writer {
         let thread = std::thread::Builder::new().name("workstream-write".to_owned());
         let thread = thread.spawn(move || {
             let inbox = Inbox::new(INBOX_BYTES_MAX);
-            let mut run =
-                Run { connection, marks, inbox, clock, announcements, batches: counted };
+            let mut run = Run { connection, marks, inbox, clock, announcements, batches: counted };
             run.until_closed(requests);
             finish(run.connection);
         })?;

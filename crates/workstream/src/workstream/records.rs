@@ -1,15 +1,19 @@
 //! What happened, what waits for a decision, what can be found, and what other stores need.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::core::{Action, MemoryWrite, Operation, VectorClock, Write};
 use crate::error::{Error, Kind};
 use crate::model::limits;
 use crate::model::{
-    Change, Conflict, Field, HistoryEntry, Page, PageRequest, Resolution, SearchHit, SearchQuery,
-    Stats, Subject, TaskPatch,
+    ActorId, Change, Conflict, Field, HistoryEntry, Page, PageRequest, Resolution, SearchHit,
+    SearchQuery, Stats, Subject, TaskPatch, Timestamp,
 };
-use crate::store;
+use crate::store::{self, Batch};
 
 use super::{Changes, Workstream};
 
@@ -25,10 +29,7 @@ impl Workstream {
         page: PageRequest,
     ) -> Result<Page<HistoryEntry>, Error> {
         let subject = subject.clone();
-        self.inner
-            .store
-            .read(move |connection| store::history(connection, &subject, &page))
-            .await
+        self.inner.store.read(move |connection| store::history(connection, &subject, &page)).await
     }
 
     /// Lists the fields with values that wait for a decision.
@@ -59,18 +60,17 @@ impl Workstream {
             .store
             .write(move |batch| {
                 let conflicts = store::conflicts(batch.connection(), &subject)?;
-                let Some(conflict) = conflicts.iter().find(|conflict| conflict.field == field) else {
+                let Some(conflict) = conflicts.iter().find(|conflict| conflict.field == field)
+                else {
                     let what = format!("conflict on {field} of this");
                     return Err(Kind::NotFound(what).into());
                 };
                 let value = decision(conflict, resolution)?;
                 match subject {
-                    Subject::Task(id) => {
-                        match task_decision(field, value)? {
-                            None => batch.delete_task(&author, id),
-                            Some(write) => batch.write_task(&author, id, vec![write]).map(drop),
-                        }
-                    }
+                    Subject::Task(id) => match task_decision(field, value)? {
+                        None => batch.delete_task(&author, id),
+                        Some(write) => batch.write_task(&author, id, vec![write]).map(drop),
+                    },
                     Subject::Memory(key) => {
                         let action = match (field, value) {
                             (Field::Deleted, Value::Bool(true)) => Action::DeleteMemory { key },
@@ -147,7 +147,7 @@ impl Workstream {
     ///
     /// # Errors
     ///
-    /// When the store fails.
+    /// When operations that would be needed were forgotten ([`Error::is_behind`]), or the store fails.
     pub async fn operations_after(
         &self,
         known: &VectorClock,
@@ -158,6 +158,61 @@ impl Workstream {
             .store
             .read(move |connection| store::operations(connection, &known, bytes_max))
             .await
+    }
+
+    /// Notes that another actor has stored everything that `known` covers.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn acknowledge(&self, actor: ActorId, known: VectorClock) -> Result<(), Error> {
+        self.inner
+            .store
+            .write(move |batch| store::acknowledge(batch.connection(), actor, &known))
+            .await
+    }
+
+    /// Forgets operations that every actor has and that are older than `keep`; returns how many.
+    /// States, clocks and searches stay as they are, histories become shorter. Works in steps of
+    /// 200 tasks, between which other writes go on.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub async fn compact(&self, keep: Duration) -> Result<usize, Error> {
+        let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp::from_unix_ms(self.now().unix_ms().saturating_sub(keep_ms));
+        let indexed = self.inner.index.position();
+        let (mut forgotten, mut after) = (0, 0);
+        loop {
+            let found = self.inner.store.read(move |connection| {
+                store::candidates(connection, indexed, after, COMPACTED_AT_ONCE)
+            });
+            let found = found.await?;
+            let Some((last, _)) = found.last() else { return Ok(forgotten) };
+            after = *last;
+            let forget = move |batch: &mut Batch<'_>| {
+                let cut = store::cut(batch.connection())?;
+                let mut forgotten = 0;
+                for (_, subject) in &found {
+                    forgotten += store::forget(batch.connection(), subject, before, &cut)?;
+                }
+                Ok(forgotten)
+            };
+            forgotten += self.inner.store.write(forget).await?;
+        }
+    }
+
+    /// Writes a copy of the store to a file, for a store that begins or is too far behind: put in
+    /// place as `.tidemill/tidemill.db`, it goes on under an identity of its own.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub async fn snapshot(&self, target: &Path) -> Result<(), Error> {
+        let (store, target) = (Arc::clone(&self.inner.store), target.to_owned());
+        let copied = tokio::task::spawn_blocking(move || store.snapshot(&target));
+        copied.await.map_err(|error| Kind::Interrupted(error.to_string()))?
     }
 
     /// Takes encoded operations of other actors, in any order, and returns how many were new.
@@ -217,3 +272,6 @@ fn task_decision(field: Field, value: Value) -> Result<Option<Write>, Error> {
     limits::check_patch(&patch)?;
     Ok(Some(write))
 }
+
+/// Tasks and memory entries of one step of a compaction.
+const COMPACTED_AT_ONCE: usize = 200;

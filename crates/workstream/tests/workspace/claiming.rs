@@ -34,7 +34,10 @@ async fn the_most_urgent_ready_task_of_the_role_comes_first() {
         of_role("waits", "miller", Priority::Emergency),
         of_role("other", "baker", Priority::Emergency),
         of_role("high", "miller", Priority::High),
-        NewTask { assignee: Some("zoe".to_owned()), ..of_role("hers", "miller", Priority::Critical) },
+        NewTask {
+            assignee: Some("zoe".to_owned()),
+            ..of_role("hers", "miller", Priority::Critical)
+        },
     ] {
         let depends_on = if new.title == "waits" { vec![first.id] } else { Vec::new() };
         workspace.create("anna", NewTask { depends_on, ..new }).await.expect("good");

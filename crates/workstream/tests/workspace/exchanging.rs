@@ -124,3 +124,49 @@ async fn order_and_repetition_of_arrival_do_not_matter() {
     assert_eq!(few.len(), 1, "at least one, however small the room");
     assert!(right.apply(vec![vec![1, 2, 3]]).await.is_err(), "no operation");
 }
+
+#[tokio::test]
+async fn what_everybody_has_can_be_forgotten_and_merges_go_on() {
+    let hands = Hands::new();
+    let (folder, left, right) = pair(&hands).await;
+    let new = NewTask { body: "a\nb\nc\n".to_owned(), ..titled("0") };
+    let id = left.create("anna", new).await.expect("good").id;
+    for number in 1..10 {
+        let patch = TaskPatch { title: Some(number.to_string()), ..TaskPatch::default() };
+        left.patch("anna", id, patch, None).await.expect("good");
+    }
+    send(&left, &right).await;
+    right.comment("ben", id, "mine").await.expect("good");
+    let before = exchange(&left, &right, id).await;
+    hands.forward(1_000);
+    left.indexed().await.expect("indexed");
+    let keep = std::time::Duration::ZERO;
+    assert_eq!(left.compact(keep).await.expect("works"), 0, "ben's store acknowledged nothing");
+
+    let actor = right.stats().await.expect("stats").actor;
+    left.acknowledge(actor, right.clock().await.expect("a clock")).await.expect("good");
+    let long = std::time::Duration::from_secs(60);
+    assert_eq!(left.compact(long).await.expect("works"), 0, "not old enough");
+    assert_eq!(left.compact(keep).await.expect("works"), 10);
+    assert_eq!(left.get(id).await.expect("there"), before);
+    let subject = Subject::Task(id);
+    let page = tidemill_workstream::model::PageRequest::default();
+    assert_eq!(left.history(&subject, page).await.expect("known").items.len(), 1);
+
+    let body = |body: &str| TaskPatch { body: Some(body.to_owned()), ..TaskPatch::default() };
+    left.patch("anna", id, body("A\nb\nc\n"), None).await.expect("good");
+    right.patch("ben", id, body("a\nb\nC\n"), None).await.expect("good");
+    let merged = exchange(&left, &right, id).await;
+    assert_eq!((merged.body.as_str(), merged.conflicts), ("A\nb\nC\n", 0));
+
+    let nothing = VectorClock::default();
+    assert!(left.operations_after(&nothing, 1).await.expect_err("forgotten").is_behind());
+    let third = folder.path().join("third");
+    std::fs::create_dir_all(third.join(".tidemill")).expect("made");
+    left.snapshot(&third.join(".tidemill/tidemill.db")).await.expect("copied");
+    let third = open_at(&third, &hands).await;
+    third.comment("zoe", id, "new here").await.expect("good");
+    send(&third, &left).await;
+    send(&left, &right).await;
+    assert_eq!(right.get(id).await.expect("there"), third.get(id).await.expect("there"));
+}

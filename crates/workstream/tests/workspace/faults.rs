@@ -1,10 +1,14 @@
 //! Locks, damage, copies, restarts.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tidemill_workstream::{Options, Workstream};
 
-use super::{Hands, add, open, open_at};
+use tidemill_workstream::model::NewTask;
+
+use super::{Hands, add, open, open_at, titled};
 
 #[tokio::test]
 async fn a_second_process_is_told_who_has_the_workspace() {
@@ -48,7 +52,10 @@ async fn a_damaged_database_is_not_opened_and_the_backup_is_named() {
     fs::write(state.join("lock"), "4711\n").expect("written");
     let error = Workstream::open(folder.path(), Options::default()).await.expect_err("damaged");
     assert!(error.is_damaged(), "{error}");
-    let backup = fs::read_dir(state.join("backup")).expect("made").flatten().max_by_key(|entry| entry.path());
+    let backup = fs::read_dir(state.join("backup"))
+        .expect("made")
+        .flatten()
+        .max_by_key(|entry| entry.path());
     let backup = backup.expect("one copy").path();
     assert!(error.to_string().contains(&backup.display().to_string()), "{error}");
 
@@ -88,4 +95,81 @@ async fn a_copied_workspace_writes_under_an_identity_of_its_own() {
     let workspace = open(&left).await;
     assert_eq!(workspace.stats().await.expect("stats").actor, actor);
     workspace.close().await.expect("closes");
+}
+
+#[tokio::test]
+async fn an_older_database_is_copied_and_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let workspace = open(folder.path()).await;
+    let task = add(&workspace, "old").await;
+    workspace.close().await.expect("closes");
+    let state = folder.path().join(".tidemill");
+    let old = rusqlite::Connection::open(state.join("tidemill.db")).expect("opens");
+    old.execute_batch("DROP TABLE members; PRAGMA user_version = 1").expect("as it was once");
+    old.close().expect("closes");
+    fs::remove_dir_all(state.join("backup")).ok();
+
+    let workspace = open(folder.path()).await;
+    assert_eq!(workspace.get(task.id).await.expect("there"), task);
+    assert_eq!(workspace.compact(std::time::Duration::ZERO).await.expect("has the table"), 0);
+    assert_eq!(fs::read_dir(state.join("backup")).expect("made").count(), 1);
+    workspace.close().await.expect("closes");
+
+    let newer = rusqlite::Connection::open(state.join("tidemill.db")).expect("opens");
+    newer.execute_batch("PRAGMA user_version = 99").expect("as it may be once");
+    newer.close().expect("closes");
+    let error = Workstream::open(folder.path(), Options::default()).await.expect_err("too new");
+    assert!(error.to_string().contains("newer version"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_a_write_and_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(mounted) = SmallDisk::mount(folder.path()) else {
+        println!("skipped: mounting a small file system needs to be root");
+        return;
+    };
+    let options = Options { is_index_idle: true, ..Options::default() };
+    let workspace = Workstream::open(folder.path(), options.clone()).await.expect("opens");
+    let mut stored = Vec::new();
+    let refused = loop {
+        let body = format!("{} {}", stored.len(), "x".repeat(40_000));
+        let new = NewTask { body, ..titled("fills") };
+        match workspace.create("anna", new).await {
+            Ok(task) => stored.push(task),
+            Err(error) => break error,
+        }
+        assert!(stored.len() < 1_000, "3 MiB hold no 40 MB");
+    };
+    assert!(refused.is_full(), "{refused}");
+    for task in &stored {
+        assert_eq!(workspace.get(task.id).await.as_ref().expect("stored"), task);
+    }
+    workspace.close().await.expect("closes");
+    let workspace = Workstream::open(folder.path(), options).await.expect("opens again");
+    assert_eq!(workspace.stats().await.expect("stats").tasks[0], stored.len() as u64);
+    workspace.close().await.expect("closes");
+    drop(mounted);
+}
+
+/// A file system of 3 MiB, mounted until it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=3m", "none"]).arg(folder);
+        let is_mounted = mount.output().is_ok_and(|output| output.status.success());
+        is_mounted.then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
+        assert!(
+            unmounted.is_ok_and(|status| status.success()),
+            "what was mounted can be unmounted"
+        );
+    }
 }

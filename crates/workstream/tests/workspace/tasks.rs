@@ -1,10 +1,10 @@
 //! Making, reading, listing, changing and deleting tasks.
 
+use tidemill_workstream::Workstream;
 use tidemill_workstream::model::{
     Field, HistoryAction, NewTask, PageRequest, Priority, SortKey, Status, Subject, Task,
     TaskFilter, TaskId, TaskPatch, TaskSort, What,
 };
-use tidemill_workstream::Workstream;
 
 use super::{Hands, add, open, open_at, titled};
 
@@ -71,11 +71,8 @@ async fn a_patch_changes_what_it_names_and_needs_the_version_that_stands() {
 async fn a_patch_against_a_base_merges_and_keeps_what_it_overwrites() {
     let folder = tempfile::tempdir().expect("a folder");
     let workspace = open(folder.path()).await;
-    let new = NewTask {
-        body: "a\nb\nc\n".to_owned(),
-        labels: vec!["old".to_owned()],
-        ..titled("base")
-    };
+    let new =
+        NewTask { body: "a\nb\nc\n".to_owned(), labels: vec!["old".to_owned()], ..titled("base") };
     let base = workspace.create("anna", new).await.expect("good");
     let elsewhere = TaskPatch {
         title: Some("elsewhere".to_owned()),
@@ -98,7 +95,10 @@ async fn a_patch_against_a_base_merges_and_keeps_what_it_overwrites() {
     assert_eq!((merged.title.as_str(), merged.conflicts), ("file", 1));
     let conflicts = workspace.conflicts(&Subject::Task(base.id)).await.expect("there");
     let values: Vec<_> = conflicts[0].values.iter().map(|value| value.value.clone()).collect();
-    assert_eq!((conflicts[0].field, values), (Field::Title, vec!["file".into(), "elsewhere".into()]));
+    assert_eq!(
+        (conflicts[0].field, values),
+        (Field::Title, vec!["file".into(), "elsewhere".into()])
+    );
     workspace.close().await.expect("closes");
 }
 
@@ -140,7 +140,8 @@ async fn what_is_not_acceptable_is_refused_by_name() {
         let error = workspace.create("anna", new).await.expect_err(field);
         assert_eq!((error.is_invalid(), error.field()), (true, Some(field)));
     }
-    let [a, b, c] = [add(&workspace, "a").await, add(&workspace, "b").await, add(&workspace, "c").await];
+    let [a, b, c] =
+        [add(&workspace, "a").await, add(&workspace, "b").await, add(&workspace, "c").await];
     let depend = |on: TaskId| TaskPatch { depends_on: Some(vec![on]), ..TaskPatch::default() };
     workspace.patch("anna", a.id, depend(b.id), None).await.expect("good");
     workspace.patch("anna", b.id, depend(c.id), None).await.expect("good");
