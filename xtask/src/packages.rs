@@ -48,6 +48,9 @@ pub(crate) const FOR_TESTS: &[&Package] = &[
 pub(crate) const FOR_PROXY_COMPARISON: &[&Package] =
     &[&HAPROXY, &IPERF3, &NGINX, &NGINX_STREAM, &REDIS, &REDIS_TOOLS, &WRK];
 
+/// What `compare workstream` runs against; Backlog.md comes from npm.
+pub(crate) const FOR_WORKSTREAM_COMPARISON: &[&Package] = &[&GIT, &NODEJS, &NPM, &TASKWARRIOR];
+
 /// Returns the packages of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[&'static Package]) -> Vec<&'static Package> {
     wanted.iter().copied().filter(|package| !package.is_there()).collect()
@@ -175,6 +178,7 @@ const PROMETHEUS: Package = program("prometheus", "promtool");
 const PYTHON: Package = program("python3-venv", "python3");
 const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
+const TASKWARRIOR: Package = program("taskwarrior", "task");
 const TREE: Package = program("tree", "tree");
 const WRK: Package = program("wrk", "wrk");
 

@@ -1,8 +1,9 @@
 //! Measures a workspace: fills one and prints figures as JSON, one object.
 //!
-//! `figures FOLDER TASKS SECONDS` makes or reuses a workspace of so many tasks and measures for about
-//! so long each: writes one at a time, from storing to finding, searches of five kinds, pages, and
-//! opening. Run by `cargo xtask compare workstream`; its texts are the same on every run.
+//! `figures FOLDER TASKS SECONDS` makes or reuses a workspace of so many tasks and measures for
+//! about so long each: writes one at a time, from storing to finding, searches of five kinds,
+//! pages, and opening. Run by `cargo xtask compare workstream`; its texts are the same on every
+//! run.
 #![expect(clippy::print_stdout, reason = "a program whose output is its figures")]
 #![expect(clippy::disallowed_methods, reason = "measures by the machine's clock")]
 

@@ -10,6 +10,7 @@ mod progress;
 mod proxy;
 mod record;
 mod report;
+mod workstream;
 
 use std::fs;
 use std::path::Path;
@@ -107,7 +108,7 @@ pub(crate) fn run(root: &Path, area: &str, options: &Options) -> Result<bool> {
 type Measure = fn(&Path, &Workspace, &Options) -> Result<Report>;
 
 /// What can be compared; an area is added when it has something to measure.
-const AREAS: &[(&str, Measure)] = &[("proxy", proxy::measure)];
+const AREAS: &[(&str, Measure)] = &[("proxy", proxy::measure), ("workstream", workstream::measure)];
 
 const ROUNDS: u32 = 3;
 const ROUNDS_MAX: u32 = 50;

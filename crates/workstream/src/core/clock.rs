@@ -1,9 +1,9 @@
 //! Hybrid logical time and vector clocks.
 //!
-//! A [`HybridTime`] is 48 bits of wall-clock milliseconds and a 16-bit counter. [`HybridClock`] gives
-//! times that rise and that exceed everything it was shown, except times that lie more than
-//! [`DRIFT_MS_MAX`] ahead of the wall clock: a node with a wrong clock may win its own conflicts, but
-//! it does not carry everybody's clock away. Causality does not rest on these times.
+//! A [`HybridTime`] is 48 bits of wall-clock milliseconds and a 16-bit counter. [`HybridClock`]
+//! gives times that rise and that exceed everything it was shown, except times that lie more than
+//! [`DRIFT_MS_MAX`] ahead of the wall clock: a node with a wrong clock may win its own conflicts,
+//! but it does not carry everybody's clock away. Causality does not rest on these times.
 //! (Kulkarni et al., "Logical Physical Clocks", 2014.)
 
 use std::collections::BTreeMap;

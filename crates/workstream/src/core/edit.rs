@@ -1,8 +1,8 @@
 //! From a wish to writes: what an operation has to write so that a task becomes what is asked.
 //!
 //! A patch against a base is a three-way difference: only what differs from the base is written,
-//! sets by their difference, the body merged. Where the task has moved away from the base in the same
-//! field, the patch wins and the task's value is kept beside it as a conflict.
+//! sets by their difference, the body merged. Where the task has moved away from the base in the
+//! same field, the patch wins and the task's value is kept beside it as a conflict.
 
 use crate::error::{Error, Kind};
 use crate::model::{Lease, NewTask, Status, Task, TaskPatch, Timestamp};

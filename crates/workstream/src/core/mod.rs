@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! 1. An operation is applied once, after everything its author had seen ([`Inbox`]). So when two
-//!    operations meet, either the later one's `seen` covers the earlier one, or they are concurrent.
+//!    operations meet, the later one's `seen` covers the earlier one, or they are concurrent.
 //! 2. A write removes exactly the values that its author had seen. What remains of a field are the
 //!    concurrent values; the winner is the one with the greatest hybrid time, then actor.
 //! 3. A clock says only what was applied, never what somebody claims.

@@ -11,8 +11,8 @@
 //!
 //! `seen` holds what the author had applied of others since its operation before; what it had seen
 //! altogether is the sum of its log so far. Tags and kinds that are not known are kept as they are,
-//! so that an older node forwards what a newer one wrote. An encoding never changes: what is new gets
-//! a new tag, kind or version. `tests/golden` holds the bytes.
+//! so that an older node forwards what a newer one wrote. An encoding never changes: what is new
+//! gets a new tag, kind or version. `tests/golden` holds the bytes.
 
 use crate::model::{ActorId, Lease, MemoryKey, OperationId, Priority, Status, TaskId, Timestamp};
 
@@ -102,7 +102,7 @@ pub enum Write {
     /// Adds a comment.
     Comment(String),
     /// Keeps the value of a write as one that lost; it stands in conflict with what is written.
-    Keep(Box<Write>),
+    Keep(Box<Self>),
     /// Changes nothing; brings a deleted task back.
     Restore,
     /// What a newer version understands.

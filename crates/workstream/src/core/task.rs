@@ -1,8 +1,8 @@
 //! The state of a task: its fields as registers and sets, its body as concurrent versions.
 //!
-//! [`apply`](TaskState::apply) is the only way to change it, one operation at a time and in the order
-//! of delivery. The encoding is the store's own and has a version; it can always be rebuilt from the
-//! log, so it may change, unlike that of operations.
+//! [`apply`](TaskState::apply) is the only way to change it, one operation at a time and in the
+//! order of delivery. The encoding is the store's own and has a version; it can always be rebuilt
+//! from the log, so it may change, unlike that of operations.
 
 use serde_json::{Value, json};
 

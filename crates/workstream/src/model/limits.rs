@@ -1,7 +1,7 @@
 //! Which values are accepted: every text and list has a bound, and a refusal names the field.
 //!
-//! The bounds hold for what people, agents and files give. What other actors wrote was checked where
-//! it was written and is applied as it is, within the bounds of the wire format.
+//! The bounds hold for what people, agents and files give. What other actors wrote was checked
+//! where it was written and is applied as it is, within the bounds of the wire format.
 
 use super::{MemoryKey, MemoryPut, NewTask, TaskId, TaskPatch};
 use crate::error::{Error, Kind};

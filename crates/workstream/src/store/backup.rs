@@ -1,8 +1,8 @@
 //! Copies of the database: before each migration, and once a day after a start.
 //!
-//! A copy is made by SQLite from a consistent state, under a temporary name, and is a whole database.
-//! It names no actor: whoever puts it in place continues under a new identity, because operations
-//! that were written after the copy may have reached others already.
+//! A copy is made by SQLite from a consistent state, under a temporary name, and is a whole
+//! database. It names no actor: whoever puts it in place continues under a new identity, because
+//! operations that were written after the copy may have reached others already.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -122,7 +122,8 @@ fn acknowledged(connection: &Connection, actor: ActorId) -> Result<Option<Vector
     bytes.map(|bytes| Ok(VectorClock::decode(&bytes)?)).transpose()
 }
 
-/// Returns whether a state is settled, which operation wrote its text, and when it was changed last.
+/// Returns whether a state is settled, which operation wrote its text, and when it was changed
+/// last.
 fn state_of(
     connection: &Connection,
     subject: &Subject,

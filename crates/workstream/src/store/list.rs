@@ -1,8 +1,8 @@
 //! Lists: filter, order, pages. A page begins behind the last item of the one before, so it costs
 //! its own length wherever it lies, and items that come or go in between shift nothing.
 //!
-//! A cursor is the order's letter, the sort key and the identity of the last item, separated by `.`;
-//! a title is in hexadecimal. A cursor of another order is refused.
+//! A cursor is the order's letter, the sort key and the identity of the last item, separated by
+//! `.`; a title is in hexadecimal. A cursor of another order is refused.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};

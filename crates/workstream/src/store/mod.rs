@@ -3,7 +3,7 @@
 //! | what | choice |
 //! |---|---|
 //! | journal | write-ahead log, checkpoint at 1,000 pages |
-//! | `synchronous` | `FULL`: a batch is on the disk before it is answered ([`Durability::Power`]); `NORMAL` for [`Durability::Process`] |
+//! | `synchronous` | `FULL`, a batch is on the disk before it is answered; `NORMAL` if asked for |
 //! | lock | one process per workspace, by the kernel's lock on `lock` |
 //! | unclean stop | `integrity_check` before anything else |
 //! | damage | nothing is repaired in silence: an error names the newest backup |

@@ -226,8 +226,8 @@ pub(crate) fn each_memory(
     Ok(())
 }
 
-/// Returns what up to `limit` operations after a position were about, each once, and the position of
-/// the last of them; `None` when there are none.
+/// Returns what up to `limit` operations after a position were about, each once, and the position
+/// of the last of them; `None` when there are none.
 pub(crate) fn subjects_after(
     connection: &Connection,
     position: u64,

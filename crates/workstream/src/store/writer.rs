@@ -42,7 +42,9 @@ pub(crate) struct Announcements {
 
 /// A request: runs in the batch, or is told that the batch failed before its turn; in both cases it
 /// is told in the end how the batch went.
-struct Job(Box<dyn FnOnce(Result<&mut Batch<'_>, Failure>) -> Ran + Send>);
+struct Job(Box<RunInBatch>);
+
+type RunInBatch = dyn FnOnce(Result<&mut Batch<'_>, Failure>) -> Ran + Send;
 
 /// What a request left: whether its writes are to be kept, and how to answer it.
 struct Ran {

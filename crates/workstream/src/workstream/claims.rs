@@ -1,9 +1,9 @@
 //! Claims: who works on what, and until when.
 //!
-//! A claim is an operation like any other, so it is as durable and as local: this store never gives a
-//! task to two holders. Stores that do not see each other can. When they meet, the later claim in
-//! hybrid time stands, the other is listed as a conflict on `lease`, and its holder's next renewal is
-//! refused. Nothing of the work is lost; somebody decides.
+//! A claim is an operation like any other, so it is as durable and as local: this store never gives
+//! a task to two holders. Stores that do not see each other can. When they meet, the later claim in
+//! hybrid time stands, the other is listed as a conflict on `lease`, and its holder's next renewal
+//! is refused. Nothing of the work is lost; somebody decides.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ impl Workstream {
     /// every dependency done, cancelled or deleted; most urgent first, then oldest. It becomes
     /// `doing`, assigned to the holder, with a lease. `None` when nothing is ready.
     ///
-    /// One node never gives a task to two holders. Nodes that do not see each other can: the greater
-    /// hybrid time wins when they meet, and the other holder sees it by a failing
+    /// One node never gives a task to two holders. Nodes that do not see each other can: the
+    /// greater hybrid time wins when they meet, and the other holder sees it by a failing
     /// [`renew`](Self::renew), a change, and a conflict on `lease`.
     ///
     /// # Errors

@@ -147,7 +147,8 @@ impl Workstream {
     ///
     /// # Errors
     ///
-    /// When operations that would be needed were forgotten ([`Error::is_behind`]), or the store fails.
+    /// When operations that would be needed were forgotten ([`Error::is_behind`]), or the store
+    /// fails.
     pub async fn operations_after(
         &self,
         known: &VectorClock,
