@@ -49,19 +49,27 @@ function say(text) {
 // --- moving ---------------------------------------------------------------------------------
 
 let dragged = null; // the card under the pointer
+let moves = 0; // rises when a move begins and when it is answered
 
 function move(card, status) {
   if (!card || card.dataset.status === status) return;
   const title = card.querySelector("a").textContent;
-  const values = { status, version: card.dataset.version };
   const column = board().querySelector(`[data-column="${status}"] ol`);
   column.prepend(card); // seen at once; the answer is the truth
+  card.dataset.status = status;
   focus(card.id);
-  htmx.ajax("POST", `/tasks/${card.dataset.id}/move`, { target: "#board", swap: "outerHTML", values })
-    .then(() => {
-      say(`${title} is ${status} now`);
-      focus(card.id);
+  moves += 1;
+  send(`/tasks/${card.dataset.id}/move`, { status })
+    .then(() => say(`${title} is ${status} now`), (error) => say(error.message))
+    .finally(() => {
+      moves += 1;
+      htmx.trigger(document.body, "tasks");
     });
+}
+
+async function send(path, values) {
+  const response = await fetch(path, { method: "POST", body: new URLSearchParams(values) });
+  if (!response.ok) throw new Error(`the node answers ${response.status}`);
 }
 
 function board() {
@@ -185,6 +193,16 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }
 });
 
+// A board that was asked for before a move, and comes after it, would take the move back for a
+// moment; the one that is asked for after the move is on its way.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  event.detail.requestConfig.moves = moves;
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, requestConfig } = event.detail;
+  if (target === board() && requestConfig.moves !== moves) event.detail.shouldSwap = false;
+});
+
 // What is focused stays so when its surroundings are drawn anew.
 let focused = null;
 document.addEventListener("htmx:beforeSwap", () => {
@@ -203,13 +221,15 @@ document.addEventListener("htmx:afterRequest", (event) => {
 document.addEventListener("input", (event) => {
   event.target.closest("form[data-keep]")?.setAttribute("data-touched", "");
 });
-document.addEventListener("htmx:beforeRequest", (event) => {
-  const form = document.querySelector("form[data-keep][data-touched]");
-  const isRefresh = event.detail.requestConfig.triggeringEvent?.type === "tasks";
-  if (form && isRefresh && event.detail.target.contains(form)) {
-    event.preventDefault();
-    document.getElementById("newer").hidden = false;
-  }
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, requestConfig, xhr } = event.detail;
+  if (requestConfig.triggeringEvent?.type !== "tasks") return;
+  const form = target.querySelector("form[data-keep][data-touched]");
+  if (!form) return;
+  event.detail.shouldSwap = false;
+  const ours = form.elements.namedItem("version")?.value;
+  const theirs = /name="version" value="(\d+)"/.exec(xhr.responseText)?.[1];
+  if (ours && ours !== theirs) document.getElementById("newer").hidden = false;
 });
 
 if (document.getElementById("state")) connect();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidemill_workstream::model::{MemoryEntry, Page};
 
 use super::output::{Tone, cut};
-use super::task::{at_desk, show_hits, text_or_stdin};
+use super::task::{at_desk, count, show_hits, text_or_stdin};
 use super::{Common, Failure, Output};
 use crate::client::{Ask, segment};
 use crate::desk::{Desk, Purpose, query};
@@ -30,7 +30,7 @@ enum Action {
         name: String,
         /// The value; `-` reads it from standard input
         value: String,
-        /// What the value is, as the ending of a file: md, json, txt [default: as it was, md at first]
+        /// What the value is, as a file's ending: md, json, txt [default: as it was, md at first]
         #[arg(long)]
         format: Option<String>,
     },
@@ -45,7 +45,7 @@ enum Action {
         /// Only this scope
         scope: Option<String>,
         /// At most so many
-        #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        #[arg(long, default_value_t = 1_000, value_parser = count(1..=100_000))]
         limit: u32,
     },
     /// Search values
@@ -54,7 +54,7 @@ enum Action {
         #[arg(required = true, value_name = "QUERY", allow_hyphen_values = true)]
         words: Vec<String>,
         /// At most so many
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+        #[arg(long, default_value_t = 20, value_parser = count(1..=100))]
         limit: u32,
     },
     /// Remove a value

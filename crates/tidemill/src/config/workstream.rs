@@ -22,7 +22,7 @@ impl Default for WorkstreamSettings {
 pub(super) static WORKSTREAM: Section<WorkstreamSettings> = Section {
     name: "workstream",
     is_repeated: false,
-    doc: "Tasks and shared memory in a folder of plain files. `path` takes effect at the next start.",
+    doc: "Tasks and shared memory of a folder. `path` takes effect at the next start.",
     keys: &[Key {
         name: "path",
         presence: Presence::Default("\".workspace\""),

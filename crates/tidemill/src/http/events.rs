@@ -1,8 +1,8 @@
 //! `/api/v1/events`: what happens, told as it happens (server-sent events).
 //!
 //! One hub takes events of every kind; each stream gets those of the kinds it asked for. A slow
-//! stream loses the oldest of [`EVENTS_KEPT`] and is told so by an event `missed`: its reader has to
-//! read anew. At most [`STREAMS_MAX`] streams; further ones are refused. A line of comment every
+//! stream loses the oldest of [`EVENTS_KEPT`] and is told so by an event `missed`: its reader has
+//! to read anew. At most [`STREAMS_MAX`] streams; further ones are refused. A line of comment every
 //! [`PULSE`] finds out about readers that went away. When the node stops, the hub closes and every
 //! stream ends.
 

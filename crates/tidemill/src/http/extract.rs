@@ -3,15 +3,15 @@
 //! | extractor | misfit |
 //! | --- | --- |
 //! | [`Segments`], [`Parameters`] | 400 |
-//! | [`Body`] | 400 no JSON, 413 too long, 415 no JSON by its content type, 422 JSON that does not fit |
-//! | [`Author`], [`Expected`] | 400 |
+//! | [`Body`] | 400 no JSON, 413 too long, 415 another content type, 422 JSON that does not fit |
+//! | [`Author`], [`Expected`] | 400; a tag of no version is one that never was |
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 use tidemill_workstream::model::limits;
 
 use super::problem::Problem;
@@ -99,19 +99,46 @@ impl<S: Send + Sync> FromRequestParts<S> for Expected {
         let version = tag.filter(|tag| tag.bytes().all(|byte| byte.is_ascii_digit()));
         match version.and_then(|version| version.parse().ok()) {
             Some(version) if more.is_none() => Ok(Self(Some(version))),
-            _ if text.starts_with("W/") || tag.is_some() => {
-                let detail = "If-Match names no version that ever was; read it again";
-                Err(Problem::new(StatusCode::PRECONDITION_FAILED, detail))
+            // No version that ever was; told once everything else was found good.
+            _ if text.is_empty() || text.starts_with("W/") || tag.is_some() => {
+                Ok(Self(Some(VERSION_NEVER)))
             }
             _ => Err(Problem::bad_request("If-Match is one entity tag, such as \"3\", or *")),
         }
     }
 }
 
+/// Reads a whole number as JSON writes it: `7` and `7.0` are the same.
+pub(super) fn whole<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let number = f64::deserialize(deserializer)?;
+    let is_whole = number.fract() == 0.0 && (0.0..=EXACT_MAX).contains(&number);
+    let whole = is_whole.then(|| T::try_from(number as u64).ok()).flatten();
+    whole.ok_or_else(|| D::Error::custom(format!("{number} is no whole number of this range")))
+}
+
+/// Reads a [`whole`] number that may be absent but not `null`.
+pub(super) fn whole_given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    whole(deserializer).map(Some)
+}
+
 /// Returns the entity tag of a version.
 pub(super) fn entity_tag(version: u64) -> String {
     format!("\"{version}\"")
 }
+
+/// Operations on one thing, which nothing lives long enough for.
+const VERSION_NEVER: u64 = u64::MAX;
+
+/// Up to here every whole number is exact as a floating-point number.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// The header that names who asks for a change.
 pub(crate) const AUTHOR: &str = "tidemill-author";

@@ -4,8 +4,8 @@
 //! connection (bounded, timed) -> Host and Origin -> token -> body limit, deadline -> handler
 //! ```
 //!
-//! The page's files, its view of the proxies, `/healthz`, `/readyz` and `/metrics` are open; the API
-//! takes the token or the page's cookie, the rest of the page the cookie. Errors of the API are
+//! The page's files, its view of the proxies, `/healthz`, `/readyz` and `/metrics` are open; the
+//! API takes the token or the page's cookie, the rest of the page the cookie. Errors of the API are
 //! `application/problem+json` (RFC 9457). Handlers read counters, hand one command to the engine or
 //! make one call to the workspace; none of them waits for a peer.
 

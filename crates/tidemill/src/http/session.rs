@@ -78,18 +78,17 @@ impl Sessions {
         pairs.any(|value| self.secret.matches(value))
     }
 
-    fn new_code(&self, code: String) {
+    fn new_code(&self, code: String, now: Instant) {
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
         if codes.len() == CODES_MAX {
             codes.pop_front();
         }
-        codes.push_back((Token::new(code), Instant::now() + CODE_MAX));
+        codes.push_back((Token::new(code), now + CODE_MAX));
     }
 
     /// Returns true for a code that is open, and voids it.
-    fn redeem(&self, code: &str) -> bool {
+    fn redeem(&self, code: &str, now: Instant) -> bool {
         let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
         codes.retain(|(_, expires)| *expires > now);
         let found = codes.iter().position(|(open, _)| open.matches(code));
         found.is_some_and(|at| codes.remove(at).is_some())
@@ -108,7 +107,7 @@ pub(super) async fn offer(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, failure.message().to_owned())
     })?;
     let path = format!("/sign-in?code={code}");
-    sessions.new_code(code);
+    sessions.new_code(code, Instant::now());
     let sign_in = SignIn { path, expires_in_seconds: CODE_MAX.as_secs() };
     Ok((StatusCode::CREATED, Json(sign_in)))
 }
@@ -119,7 +118,11 @@ pub(super) async fn redeem(
     query: Result<Query<CodeQuery>, QueryRejection>,
 ) -> Response {
     let redeemed = match (&api.sessions, query) {
-        (Some(sessions), Ok(Query(query))) if sessions.redeem(&query.code) => Some(sessions),
+        (Some(sessions), Ok(Query(CodeQuery { code })))
+            if sessions.redeem(&code, Instant::now()) =>
+        {
+            Some(sessions)
+        }
         _ => None,
     };
     let Some(sessions) = redeemed else {
@@ -148,21 +151,21 @@ const COOKIE_MAX: Duration = Duration::from_secs(30 * 86_400);
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_code_is_good_once_and_for_a_while() {
+    #[test]
+    fn a_code_is_good_once_and_for_a_while() {
         let sessions = Sessions::new("secret".to_owned(), 7070);
-        sessions.new_code("a".to_owned());
-        assert!(!sessions.redeem("b"));
-        assert!(sessions.redeem("a"));
-        assert!(!sessions.redeem("a"), "a used code is void");
-        sessions.new_code("late".to_owned());
-        tokio::time::advance(CODE_MAX).await;
-        assert!(!sessions.redeem("late"));
+        let now = Instant::now();
+        sessions.new_code("a".to_owned(), now);
+        assert!(!sessions.redeem("b", now));
+        assert!(sessions.redeem("a", now));
+        assert!(!sessions.redeem("a", now), "a used code is void");
+        sessions.new_code("late".to_owned(), now);
+        assert!(!sessions.redeem("late", now + CODE_MAX));
         for code in 0..=CODES_MAX {
-            sessions.new_code(format!("code-{code}"));
+            sessions.new_code(format!("code-{code}"), now);
         }
-        assert!(!sessions.redeem("code-0"), "the oldest makes room");
-        assert!(sessions.redeem("code-1"));
+        assert!(!sessions.redeem("code-0", now), "the oldest makes room");
+        assert!(sessions.redeem("code-1", now));
     }
 
     #[test]

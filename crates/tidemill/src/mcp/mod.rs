@@ -4,8 +4,8 @@
 //! client -- JSON-RPC lines --> rmcp --> tool (tools.rs) --> one request to the API (desk.rs)
 //! ```
 //!
-//! Each call finds the workspace anew: a node that serves it is asked, otherwise the store is opened
-//! for this one call. So several agents and a node may come and go beside each other; nothing is
+//! Each call finds the workspace anew: a node that serves it is asked, otherwise the store is
+//! opened for this one call. So several agents and a node may come and go beside each other; nothing is
 //! held between two calls. What goes wrong is a result marked as an error, with the status, the
 //! reason and what to do next; only an unknown tool is an error of the protocol.
 //!

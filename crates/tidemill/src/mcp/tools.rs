@@ -232,13 +232,13 @@ pub(super) static TOOLS: &[Tool] = &[
         required: &[],
         properties: || {
             json!({
-                "status": text("Only these, separated by commas: todo, doing, blocked, done, cancelled"),
-                "priority": text("Only these, separated by commas: low, normal, high, critical, emergency"),
+                "status": text("Only these, with commas: todo, doing, blocked, done, cancelled"),
+                "priority": text("Only these, with commas: low, normal, high, critical, emergency"),
                 "assignee": text("Only tasks of this one"),
                 "role": text("Only tasks for this role"),
                 "label": text("Only tasks with this label"),
                 "parent": text("Only parts of the task with this id"),
-                "sort": text("created_at, updated_at, priority, status or title; - in front for descending"),
+                "sort": text("created_at, updated_at, priority, status, title; -title descends"),
                 "limit": { "type": "integer", "minimum": 1, "maximum": 500 },
                 "after": text("`next` of the answer before"),
             })
@@ -299,7 +299,7 @@ pub(super) static TOOLS: &[Tool] = &[
         name: "claim_task",
         title: "Take a task",
         description: "Takes the next ready task by priority and dependencies, or the one with \
-                      `id`, for `holder` until the lease ends; again with `id` it renews the lease. \
+                      `id`, for `holder` until the lease ends; with `id` again it renews that. \
                       Returns null when nothing is ready.",
         effect: Effect::Adds,
         required: &["holder"],
@@ -308,7 +308,9 @@ pub(super) static TOOLS: &[Tool] = &[
                 "holder": text("Your own name; the same in every call"),
                 "role": text("Only tasks for this role, or for none"),
                 "id": id(),
-                "lease_seconds": { "type": "integer", "minimum": 1, "maximum": 86400, "default": 1800 },
+                "lease_seconds": {
+                    "type": "integer", "minimum": 1, "maximum": 86400, "default": 1800,
+                },
             })
         },
         action: Action::Either {
@@ -386,7 +388,7 @@ pub(super) static TOOLS: &[Tool] = &[
                       Needs a running node.",
         effect: Effect::Reads,
         required: &[],
-        properties: || json!({ "prefix": text("Only series that begin so, such as tidemill_proxy_") }),
+        properties: || json!({ "prefix": text("Only series that begin so: tidemill_proxy_") }),
         action: Action::Metrics,
     },
 ];
@@ -406,11 +408,13 @@ fn fields() -> Value {
         "title": text("What is to be done, in a line"),
         "body": text("Markdown"),
         "status": { "type": "string", "enum": ["todo", "doing", "blocked", "done", "cancelled"] },
-        "priority": { "type": "string", "enum": ["low", "normal", "high", "critical", "emergency"] },
+        "priority": {
+            "type": "string", "enum": ["low", "normal", "high", "critical", "emergency"],
+        },
         "role": { "type": ["string", "null"], "description": "The role that can do it" },
         "assignee": { "type": ["string", "null"], "description": "Who does it" },
         "labels": { "type": "array", "items": { "type": "string" }, "description": "All of them" },
-        "parent": { "type": ["string", "null"], "description": "Whole id of the task it is a part of" },
+        "parent": { "type": ["string", "null"], "description": "Whole id of the task above it" },
         "depends_on": {
             "type": "array", "items": { "type": "string" },
             "description": "Whole ids of all tasks that have to be done first",

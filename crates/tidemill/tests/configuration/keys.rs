@@ -213,7 +213,10 @@ fn limit_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [node_cases(), proxy_cases(), health_cases(), limit_cases()].into_iter().flatten().collect()
+    [node_cases(), proxy_cases(), health_cases(), limit_cases(), workstream_cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Returns a file in which `lines` of a proxy replace the required ones of the same key.
@@ -278,6 +281,7 @@ fn every_documented_default_is_the_default() {
         let line = format!("{key} = {toml}");
         let (text, base) = match (section, key) {
             ("node", _) => (file(&line, ""), &base),
+            ("workstream", _) => (file(&format!("[workstream]\n{line}"), ""), &base),
             (_, "backends[].weight") => {
                 let backend = format!("{{ address = \"10.0.0.1:1\", weight = {toml} }}");
                 (file("", &format!("backends = [{backend}]")), &base)

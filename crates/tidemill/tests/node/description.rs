@@ -86,6 +86,18 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
     })
 }
 
+/// Puts names into the places of a path.
+fn fill(path: &str, proxy: &str, backend: &str) -> String {
+    let path = path.replace("{proxy}", proxy).replace("{backend}", backend);
+    let path = path.replace("{id}", "01ARYZ6S410000000000000000");
+    path.replace("{scope}", "scope").replace("{key}", "key")
+}
+
+/// Schemathesis looks at the others.
+fn is_of_proxies(path: &str) -> bool {
+    !path.starts_with("/api/") || path.contains("proxies") || path.contains("openapi")
+}
+
 #[test]
 fn every_path_takes_exactly_the_methods_described() {
     let (node, _peer) = echo_node("");
@@ -99,9 +111,14 @@ fn every_path_takes_exactly_the_methods_described() {
         if described.contains(&"GET".to_owned()) {
             described.push("HEAD".to_owned()); // as any GET (RFC 9110, 9.3.2)
         }
-        let refused = ask(&node, "DELETE", path, "");
+        described.sort();
+        let path = path.as_str();
+        let refused = ask(&node, "TRACE", &fill(path, "echo", "backend"), "");
         assert_eq!(refused.status, 405, "{path}");
-        assert_eq!(refused.header("allow"), Some(described.join(",").as_str()), "{path}");
+        let allowed = refused.header("allow").unwrap_or_default();
+        let mut allowed: Vec<_> = allowed.split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, described, "{path}");
     }
 }
 
@@ -109,16 +126,17 @@ fn every_path_takes_exactly_the_methods_described() {
 fn every_answer_fits_its_schema() {
     let (node, peer) = echo_node("");
     let document = document(&node);
-    let backend = peer.address();
-    let fill =
-        |path: &str| path.replace("{proxy}", "echo").replace("{backend}", &backend.to_string());
+    let backend = peer.address().to_string();
     for (method, path, said) in operations(&document) {
+        if !is_of_proxies(&path) {
+            continue;
+        }
         let (query, body) = match path.as_str() {
             "/api/v1/proxies/{proxy}/explain" => ("?from=192.0.2.7", ""),
             "/api/v1/proxies/{proxy}/backends/{backend}" => ("", "{\"state\":\"draining\"}"),
             _ => ("", ""),
         };
-        let response = ask(&node, &method, &(fill(&path) + query), body);
+        let response = ask(&node, &method, &(fill(&path, "echo", &backend) + query), body);
         assert_eq!(response.status, 200, "{method} {path}: {}", response.body);
         let content = &said["responses"]["200"]["content"];
         let content_type = response.header("content-type").unwrap_or_default();

@@ -15,8 +15,8 @@ use crate::node::person;
 /// Take the next task that is ready
 ///
 /// Ready is a task in todo whose dependencies are done and that nobody holds; the highest priority
-/// comes first, then the oldest. The task is set to doing and is yours until the lease ends; claim it
-/// again by its id to renew the lease. Exits 1 when nothing is ready.
+/// comes first, then the oldest. The task is set to doing and is yours until the lease ends; claim
+/// it again by its id to renew the lease. Exits 1 when nothing is ready.
 ///
 /// Two nodes that do not hear each other can both give the same task away; when they meet, the
 /// earlier claim holds, and the other is shown as a conflict.

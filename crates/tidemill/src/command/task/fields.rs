@@ -85,6 +85,13 @@ pub(super) async fn lengthen_ids(
     Ok(())
 }
 
+/// Reads a number of items.
+pub(in crate::command) fn count(
+    range: std::ops::RangeInclusive<i64>,
+) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(range)
+}
+
 /// Returns the text, or standard input where it is `-`.
 pub(in crate::command) fn text_or_stdin(text: &str) -> Result<String, Failure> {
     if text != "-" {

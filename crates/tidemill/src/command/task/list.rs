@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::Value;
 use tidemill_workstream::model::{Page, SearchHit, Task};
 
-use super::fields::{PRIORITIES, STATUSES};
+use super::fields::{PRIORITIES, STATUSES, count};
 use super::view;
 use crate::client::Ask;
 use crate::command::output::{Tone, cut};
@@ -50,7 +50,7 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "-priority", value_parser = SORTS, allow_hyphen_values = true)]
     sort: String,
     /// At most so many
-    #[arg(long, default_value_t = LIMIT_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = count(1..=100_000))]
     limit: u32,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct SearchArguments {
     #[arg(required = true, value_name = "QUERY", allow_hyphen_values = true)]
     words: Vec<String>,
     /// At most so many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(long, default_value_t = 20, value_parser = count(1..=100))]
     limit: u32,
 }
 
@@ -186,8 +186,6 @@ const SORTS: [&str; 10] = [
     "title",
     "-title",
 ];
-
-const LIMIT_DEFAULT: u32 = 1_000;
 
 /// Tasks asked for at a time.
 const PAGE_ITEMS: usize = 500;

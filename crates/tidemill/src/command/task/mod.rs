@@ -9,7 +9,7 @@ mod list;
 mod show;
 mod view;
 
-pub(super) use fields::text_or_stdin;
+pub(super) use fields::{count, text_or_stdin};
 pub(super) use list::show_hits;
 
 use std::future::Future;

@@ -44,7 +44,7 @@ pub(super) async fn page(State(api): State<Arc<Api>>) -> Response {
         Err(error) => return refusal(&error),
     };
     let main = html! {
-        form.bar hx-post="/tasks" hx-target="#board" hx-swap="outerHTML" data-clear {
+        form.bar hx-post="/tasks" hx-target="#board" data-clear {
             label.grow { "New task"
                 input #new-title name="title" required maxlength="512" autocomplete="off"
                     placeholder="What is to be done?";
@@ -60,7 +60,8 @@ pub(super) async fn page(State(api): State<Arc<Api>>) -> Response {
             " to move it, " kbd { "Enter" } " to open, " kbd { "n" } " for a new one, "
             kbd { "/" } " to search."
         }
-        (board)
+        // Stays where it is, so that a refresh under way and the next one find it.
+        div #board hx-get="/board" hx-trigger="tasks from:body" { (board) }
     };
     Html(shell("Board", Tab::Board, &main).into_string()).into_response()
 }
@@ -136,18 +137,16 @@ async fn draw(workstream: &Workstream) -> Result<Markup, Error> {
 
 fn draw_columns(columns: &[(Status, Vec<Task>)], stats: &Stats) -> Markup {
     html! {
-        div #board hx-get="/board" hx-trigger="tasks from:body" hx-swap="outerHTML" {
-            @for ((status, tasks), count) in columns.iter().zip(stats.tasks) {
-                section data-column=(status) aria-label=(status) {
-                    h2 { span { (status) } span { (count) } }
-                    ol {
-                        @for task in tasks { (card(task)) }
-                    }
-                    @if count > tasks.len() as u64 {
-                        p.more { a href={ "/list?status=" (status) } {
-                            (count - tasks.len() as u64) " more"
-                        } }
-                    }
+        @for ((status, tasks), count) in columns.iter().zip(stats.tasks) {
+            section data-column=(status) aria-label=(status) {
+                h2 { span { (status) } span { (count) } }
+                ol {
+                    @for task in tasks { (card(task)) }
+                }
+                @if count > tasks.len() as u64 {
+                    p.more { a href={ "/list?status=" (status) } {
+                        (count - tasks.len() as u64) " more"
+                    } }
                 }
             }
         }
@@ -182,9 +181,8 @@ pub(super) fn chips(task: &Task) -> Markup {
                 @if is_urgent { span class={ "chip " (task.priority) } { (task.priority) } }
                 @for label in &task.labels { span.chip { (label) } }
                 @if let Some(assignee) = &task.assignee { span { "@" (assignee) } }
-                @if task.comments > 0 {
-                    span aria-label={ (task.comments) " comments" } { "💬 " (task.comments) }
-                }
+                @if task.comments == 1 { span { "1 comment" } }
+                @if task.comments > 1 { span { (task.comments) " comments" } }
             }
         }
     }

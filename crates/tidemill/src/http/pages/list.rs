@@ -61,7 +61,10 @@ pub(super) async fn page(State(api): State<Arc<Api>>, request: Request) -> Respo
     if is_htmx(&request) {
         return Html(results.into_string()).into_response();
     }
-    let main = html! { (draw_filters(&filters)) (results) };
+    let main = html! {
+        (draw_filters(&filters))
+        section #results .panel aria-live="polite" { (results) }
+    };
     Html(shell("List", Tab::List, &main).into_string()).into_response()
 }
 
@@ -69,7 +72,7 @@ fn draw_filters(filters: &Filters) -> Markup {
     let status = filters.status.parse().ok();
     let priority = filters.priority.parse().ok();
     html! {
-        form #filters .bar action="/list" hx-get="/list" hx-target="#results" hx-swap="outerHTML"
+        form #filters .bar action="/list" hx-get="/list" hx-target="#results"
             hx-replace-url="true" hx-sync="this:replace"
             hx-trigger="input delay:120ms from:find input, change, submit, tasks from:body"
         {
@@ -153,25 +156,23 @@ fn passes(task: &Task, filters: &Filters) -> bool {
 
 fn draw(lines: &[Line], filters: &Filters, next: Option<&str>) -> Markup {
     html! {
-        section #results .panel aria-live="polite" {
-            @if lines.is_empty() {
-                p { "Nothing fits." }
-            } @else {
-                div.wide {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Task" } th scope="col" { "Status" }
-                            th.wide-only scope="col" { "Priority" }
-                            th.wide-only scope="col" { "Assignee" }
-                            th.wide-only scope="col" { "Updated" }
-                        } }
-                        tbody { @for line in lines { (draw_line(line)) } }
-                    }
+        @if lines.is_empty() {
+            p { "Nothing fits." }
+        } @else {
+            div.wide {
+                table {
+                    thead { tr {
+                        th scope="col" { "Task" } th scope="col" { "Status" }
+                        th.wide-only scope="col" { "Priority" }
+                        th.wide-only scope="col" { "Assignee" }
+                        th.wide-only scope="col" { "Updated" }
+                    } }
+                    tbody { @for line in lines { (draw_line(line)) } }
                 }
             }
-            @if let Some(next) = next {
-                p.more { a href=(next_page(filters, next)) { "Next page" } }
-            }
+        }
+        @if let Some(next) = next {
+            p.more { a href=(next_page(filters, next)) { "Next page" } }
         }
     }
 }

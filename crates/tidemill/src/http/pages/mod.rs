@@ -194,7 +194,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
                       img-src data:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Nothing is evaluated, no style is written into the page, nothing is asked of elsewhere.
-const HTMX_CONFIG: &str = r#"{"allowEval":false,"includeIndicatorStyles":false,"selfRequestsOnly":true,"historyCacheSize":0,"refreshOnHistoryMiss":true,"scrollIntoViewOnBoost":false}"#;
+const HTMX_CONFIG: &str = "{\"allowEval\":false,\"includeIndicatorStyles\":false,\
+                           \"selfRequestsOnly\":true,\"historyCacheSize\":0,\
+                           \"refreshOnHistoryMiss\":true,\"scrollIntoViewOnBoost\":false}";
 
 const SIGN_IN_HINT: &str = "<p class=\"note\" id=\"sign-in\">Tasks need a sign-in: run \
                             <code>tidemill open</code> and open the address that it prints.</p>";

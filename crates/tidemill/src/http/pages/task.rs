@@ -278,16 +278,15 @@ fn edit(task: &Task, draft: &Draft<'_>) -> Markup {
     let path = format!("/tasks/{}", task.id);
     let form = &draft.form;
     html! {
-        section #edit .panel hx-get=(path) hx-trigger="tasks from:body" hx-select="#edit"
-            hx-swap="outerHTML"
+        section #edit .panel hx-get=(path) hx-trigger="tasks from:body" hx-select="#edit > *"
         {
             p #newer .notice hidden {
                 "Somebody changed this task. Saving tells you what; "
                 a href=(path) { "read it again" } " to drop what you typed."
             }
             @if let Some(notice) = draft.notice { p.notice.bad role="alert" { (notice) } }
-            form method="post" action=(path) hx-post=(path) hx-target="#edit" hx-select="#edit"
-                hx-swap="outerHTML" data-keep
+            form method="post" action=(path) hx-post=(path) hx-target="#edit"
+                hx-select="#edit > *" data-keep
             {
                 input type="hidden" name="version" value=(form.version);
                 label { "Title"
@@ -326,7 +325,8 @@ fn edit(task: &Task, draft: &Draft<'_>) -> Markup {
 fn about(view: &View) -> Markup {
     let path = format!("/tasks/{}", view.task.id);
     html! {
-        div #about hx-get=(path) hx-trigger="tasks from:body" hx-select="#about" hx-swap="outerHTML" {
+        div #about hx-get=(path) hx-trigger="tasks from:body" hx-select="#about > *"
+        {
             @if view.task.is_revived {
                 p.notice.bad { "It was removed while somebody changed it, and so is still here." }
             }
@@ -342,8 +342,8 @@ fn about(view: &View) -> Markup {
                         p.text { (comment.text) }
                     }
                 }
-                form hx-post={ (path) "/comments" } hx-target="#about" hx-select="#about"
-                    hx-swap="outerHTML" data-keep
+                form hx-post={ (path) "/comments" } hx-target="#about"
+                    hx-select="#about > *" data-keep
                 {
                     label { "Say something"
                         textarea name="text" rows="3" required {}
@@ -369,7 +369,7 @@ fn conflicts(path: &str, conflicts: &[Conflict]) -> Markup {
                     div.sides {
                         @for value in &conflict.values {
                             form.side hx-post={ (path) "/resolve" } hx-target="#about"
-                                hx-select="#about" hx-swap="outerHTML"
+                                hx-select="#about > *"
                             {
                                 input type="hidden" name="field" value=(conflict.field);
                                 input type="hidden" name="take" value=(value.id);
@@ -379,8 +379,7 @@ fn conflicts(path: &str, conflicts: &[Conflict]) -> Markup {
                             }
                         }
                     }
-                    form.row hx-post={ (path) "/resolve" } hx-target="#about" hx-select="#about"
-                        hx-swap="outerHTML"
+                    form.row hx-post={ (path) "/resolve" } hx-target="#about" hx-select="#about > *"
                     {
                         input type="hidden" name="field" value=(conflict.field);
                         button type="submit" { "Keep what stands" }

@@ -10,7 +10,7 @@ use tidemill_workstream::model::{
     TaskId,
 };
 
-use super::tasks::{Tagged, given, limit, limit_default, tagged};
+use super::tasks::{Tagged, given, limit, limit_default, short, tagged};
 use super::{Shared, refusal};
 use crate::http::extract::{Author, Body, Parameters, Segments};
 use crate::http::problem::Problem;
@@ -21,6 +21,7 @@ use crate::http::problem::Problem;
 pub(super) struct PageQuery {
     #[serde(default = "limit_default", deserialize_with = "limit")]
     pub(super) limit: usize,
+    #[serde(default, deserialize_with = "short::<2048, _>")]
     pub(super) after: Option<String>,
 }
 

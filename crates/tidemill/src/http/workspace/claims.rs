@@ -7,11 +7,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidemill_workstream::ClaimRequest;
-use tidemill_workstream::model::TaskId;
+use tidemill_workstream::model::{TaskId, TaskPatch, limits};
 
 use super::tasks::{Tagged, tagged};
 use super::{Shared, refusal};
-use crate::http::extract::{Body, Segments};
+use crate::http::extract::{Body, Segments, whole};
 use crate::http::problem::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -19,7 +19,7 @@ use crate::http::problem::Problem;
 pub(super) struct ClaimBody {
     holder: String,
     role: Option<String>,
-    #[serde(default = "lease_default")]
+    #[serde(default = "lease_default", deserialize_with = "whole")]
     lease_seconds: u32,
 }
 
@@ -34,6 +34,7 @@ pub(super) async fn claim(
     State(workstream): State<Shared>,
     Body(body): Body<ClaimBody>,
 ) -> Result<Response, Problem> {
+    body.check()?;
     match workstream.claim(body.into()).await {
         Ok(Some(task)) => Ok(tagged(task).into_response()),
         Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -47,6 +48,7 @@ pub(super) async fn claim_task(
     Segments(id): Segments<TaskId>,
     Body(body): Body<ClaimBody>,
 ) -> Result<Tagged, Problem> {
+    body.check()?;
     let task = workstream.get(id).await.map_err(|error| refusal(&error))?;
     let is_held = task.lease.is_some_and(|lease| lease.holder == body.holder);
     let claimed = if is_held && !task.status.is_closed() {
@@ -65,6 +67,14 @@ pub(super) async fn release(
     Body(body): Body<ReleaseBody>,
 ) -> Result<Tagged, Problem> {
     workstream.release(id, &body.holder).await.map(tagged).map_err(|error| refusal(&error))
+}
+
+impl ClaimBody {
+    /// Holds the role against what a role may be.
+    fn check(&self) -> Result<(), Problem> {
+        let patch = TaskPatch { role: Some(self.role.clone()), ..TaskPatch::default() };
+        limits::check_patch(&patch).map_err(|error| refusal(&error))
+    }
 }
 
 impl From<ClaimBody> for ClaimRequest {

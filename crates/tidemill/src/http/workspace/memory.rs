@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{ETAG, HeaderName};
 use serde::Deserialize;
-use tidemill_workstream::model::{MemoryEntry, MemoryKey, MemoryPut, Page};
+use tidemill_workstream::model::{MemoryEntry, MemoryKey, MemoryPut, Page, limits};
 
 use super::about::PageQuery;
 use super::tasks::given;
@@ -37,7 +37,9 @@ pub(super) async fn list(
     Segments(scope): Segments<String>,
     Parameters(query): Parameters<PageQuery>,
 ) -> Result<Json<Page<MemoryEntry>>, Problem> {
-    let page = workstream.memory_list(Some(&scope), query.into()).await;
+    let name = MemoryKey::new(scope, "any");
+    limits::check_memory_key(&name).map_err(|error| refusal(&error))?;
+    let page = workstream.memory_list(Some(&name.scope), query.into()).await;
     page.map(Json).map_err(|error| refusal(&error))
 }
 

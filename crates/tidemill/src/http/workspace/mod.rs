@@ -68,7 +68,7 @@ pub(super) fn routes() -> Vec<Route<Shared>> {
 /// Says whose fault a refusal is.
 pub(super) fn refusal(error: &Error) -> Problem {
     let status = if error.field() == Some("after") {
-        StatusCode::BAD_REQUEST
+        StatusCode::NOT_FOUND
     } else if error.is_invalid() {
         StatusCode::UNPROCESSABLE_ENTITY
     } else if error.is_not_found() {

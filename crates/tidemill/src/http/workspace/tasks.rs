@@ -42,6 +42,7 @@ pub(super) struct ListQuery {
     sort: TaskSort,
     #[serde(default = "limit_default", deserialize_with = "limit")]
     limit: usize,
+    #[serde(default, deserialize_with = "short::<2048, _>")]
     after: Option<String>,
 }
 
@@ -217,6 +218,10 @@ pub(in crate::http) fn limit_default() -> usize {
 
 /// Returns the one task whose id begins so, or those that do.
 async fn by_prefix(workstream: &Shared, prefix: &str) -> Result<Page<Task>, Problem> {
+    let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
+    if !prefix.bytes().all(|byte| is_digit(byte) && !b"ILOU".contains(&byte)) {
+        return Err(Problem::bad_request(format!("`{prefix}` begins no id of a task")));
+    }
     let found = match workstream.find(prefix).await {
         Ok(id) => workstream.get(id).await,
         Err(error) if error.is_not_found() => return Ok(Page { items: Vec::new(), next: None }),
@@ -244,7 +249,7 @@ impl TaskBody {
 }
 
 /// Reads a text of 1 to `MAX` characters.
-fn short<'de, const MAX: usize, D>(deserializer: D) -> Result<Option<String>, D::Error>
+pub(super) fn short<'de, const MAX: usize, D>(deserializer: D) -> Result<Option<String>, D::Error>
 where
     D: Deserializer<'de>,
 {
