@@ -149,7 +149,7 @@ async fn writes(
     let mut number: u64 = 0;
     while Instant::now() < end {
         let begun = Instant::now();
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             workspace.create("figures", task(1_000_000 + number)).await?;
         } else {
             let priority = Priority::ALL[usize::try_from(number % 5)?];

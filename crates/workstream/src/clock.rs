@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use crate::model::Timestamp;
 
@@ -31,6 +31,12 @@ impl Clock {
             }
         }
     }
+}
+
+/// Returns the machine's steady clock, for waiting.
+#[expect(clippy::disallowed_methods, reason = "the one clock of this crate")]
+pub(crate) fn monotonic() -> Instant {
+    Instant::now()
 }
 
 impl fmt::Debug for Clock {

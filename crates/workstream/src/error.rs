@@ -73,6 +73,8 @@ pub(crate) enum Kind {
         "operations before the oldest that are kept would be needed; begin with a copy of the store"
     )]
     Behind,
+    #[error("this workspace was opened without its files")]
+    NoFiles,
     #[error("the workspace is closed")]
     Closed,
     #[error("a task of the runtime ended early: {0}")]

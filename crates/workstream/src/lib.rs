@@ -16,6 +16,7 @@
 mod clock;
 pub mod core;
 mod error;
+pub mod files;
 mod index;
 pub mod model;
 mod store;

@@ -23,9 +23,10 @@ pub(crate) fn next(
         "SELECT id, priority FROM tasks WHERE is_there AND status = {TODO} AND {FREE} AND {SATISFIED}
          ORDER BY priority DESC, id LIMIT 1"
     );
+    // The `+` keeps SQLite from walking everything that is being done instead of what is over.
     let abandoned = format!(
         "SELECT id, priority FROM tasks
-         WHERE is_there AND lease_until <= :now AND status = {DOING} AND {FREE} AND {SATISFIED}
+         WHERE is_there AND lease_until <= :now AND +status = {DOING} AND {FREE} AND {SATISFIED}
          ORDER BY priority DESC, id LIMIT 1"
     );
     let mut best: Option<(i64, TaskId)> = None;

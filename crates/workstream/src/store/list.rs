@@ -8,11 +8,11 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
 use super::rows;
-use super::tables::{MEMORY_COLUMNS, TASK_COLUMNS, memory_of_row, task_of_row};
+use super::tables::{MEMORY_COLUMNS, SELECT_TASKS as SELECT, memory_of_row, task_of_row};
 use crate::error::{Error, Kind};
 use crate::model::limits::{PAGE_MAX, invalid};
 use crate::model::{
-    MemoryEntry, MemoryKey, Page, PageRequest, SortKey, Task, TaskFilter, TaskId, TaskSort,
+    MemoryEntry, MemoryKey, Page, PageRequest, SortKey, Status, Task, TaskFilter, TaskId, TaskSort,
 };
 
 /// Lists tasks. `matches` are those that a search found, if the filter asks for one.
@@ -42,12 +42,27 @@ pub(crate) fn tasks(
             _ => format!("({key}, id) {comparison} ({value}, {id})"),
         });
     }
-    let sql = format!(
-        "SELECT {TASK_COLUMNS} FROM tasks WHERE {} ORDER BY {key} {direction}, id {direction} \
-         LIMIT {}",
-        conditions.texts.join(" AND "),
-        page.limit + 1
-    );
+    let conditions_text = conditions.texts.join(" AND ");
+    let status = statuses(filter);
+    let selections = match is_selective(filter) || matches.is_some() {
+        // Few rows: found by what selects them, then sorted.
+        true => {
+            let status: Vec<_> = status.iter().map(ToString::to_string).collect();
+            let status = status.join(", ");
+            format!("{SELECT} AND +status IN ({status}) AND {conditions_text}")
+        }
+        // Perhaps all rows: walked in order within each status, and merged.
+        false => {
+            let one =
+                |status: &i64| format!("{SELECT} AND status = {status} AND {conditions_text}");
+            status.iter().map(one).collect::<Vec<_>>().join(" UNION ALL ")
+        }
+    };
+    let order = match sort.key {
+        SortKey::CreatedAt => format!("id {direction}"),
+        _ => format!("{key} {direction}, id {direction}"),
+    };
+    let sql = format!("{selections} ORDER BY {order} LIMIT {}", page.limit + 1);
     let mut statement = connection.prepare_cached(&sql)?;
     let found = statement.query_map(params_from_iter(conditions.values), task_of_row)?;
     let items = found.collect::<Result<Vec<_>, _>>()?;
@@ -77,6 +92,21 @@ pub(crate) fn memory(
     let bound = params![after.scope, after.key, scope, page.limit + 1];
     let items = statement.query_map(bound, memory_of_row)?.collect::<Result<Vec<_>, _>>()?;
     Ok(paged(items, page.limit, |entry| entry.name().to_string()))
+}
+
+/// Returns the numbers of the statuses that a filter lets through, each once.
+fn statuses(filter: &TaskFilter) -> Vec<i64> {
+    let wanted = |status: &&Status| filter.status.is_empty() || filter.status.contains(status);
+    Status::ALL.iter().filter(wanted).map(|status| rows::status_number(*status)).collect()
+}
+
+/// Returns true when a filter lets few tasks through and an index knows which.
+fn is_selective(filter: &TaskFilter) -> bool {
+    !filter.labels.is_empty()
+        || matches!(filter.assignee, Some(Some(_)))
+        || matches!(filter.role, Some(Some(_)))
+        || matches!(filter.parent, Some(Some(_)))
+        || filter.has_conflicts == Some(true)
 }
 
 /// Cuts a list that was asked for with one item more than the page holds.
@@ -123,19 +153,13 @@ impl Conditions {
     }
 
     fn filter(&mut self, filter: &TaskFilter) {
-        if !filter.status.is_empty() {
-            let status = filter.status.iter().map(|status| rows::status_number(*status).into());
-            self.one_of("status", status);
-        }
         if !filter.priority.is_empty() {
             let priority = filter.priority.iter();
             self.one_of("priority", priority.map(|p| rows::priority_number(*p).into()));
         }
         for label in &filter.labels {
             let label = self.bind(label.clone().into());
-            self.texts.push(format!(
-                "EXISTS (SELECT 1 FROM task_labels WHERE label = {label} AND task = tasks.id)"
-            ));
+            self.texts.push(format!("id IN (SELECT task FROM task_labels WHERE label = {label})"));
         }
         if let Some(assignee) = &filter.assignee {
             self.optional("assignee", assignee.clone().map(Value::from));

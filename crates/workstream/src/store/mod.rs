@@ -18,6 +18,7 @@ mod batch;
 mod claim;
 mod compact;
 mod history;
+mod ledger;
 mod list;
 mod lock;
 mod readers;
@@ -47,6 +48,10 @@ pub(crate) use batch::{Batch, last_position};
 pub(crate) use claim::{Edge, is_waiting, next as next_ready, would_circle};
 pub(crate) use compact::{acknowledge, candidates, cut, forget};
 pub(crate) use history::{changes, clock, comments, conflicts, history, not_found, operations};
+pub(crate) use ledger::{
+    FileRow, count_files, drop_file, file_at, file_of, file_paths, put_file, settle_file, unwritten,
+    version_of,
+};
 pub(crate) use list::{memory as memory_page, tasks as task_page};
 pub(crate) use readers::Readers;
 pub(crate) use signal::{Seen, Signal};
@@ -87,10 +92,16 @@ impl Store {
         })?;
         let lock = lock::Lock::take(workspace, &state)?;
         let database = state.join("tidemill.db");
-        let opened = prepare(&database, &state, lock.was_clean(), clock, durability);
-        let (connection, actor) = opened.map_err(|error| name_damage(error, &database, &state))?;
-        let marks = batch::Marks::read(&connection, actor)?;
-        let last = last_position(&connection)?;
+        let was_clean = lock.was_clean();
+        let opened = prepare(&database, &state, was_clean, clock, durability).and_then(
+            |(connection, actor)| {
+                let marks = batch::Marks::read(&connection, actor)?;
+                let last = last_position(&connection)?;
+                Ok((connection, actor, marks, last))
+            },
+        );
+        let (connection, actor, marks, last) =
+            opened.map_err(|error| name_damage(error, &database, &state))?;
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let (position_sender, position) = watch::channel(last);
         let readers = Arc::new(Readers::new(&database));
@@ -251,6 +262,12 @@ fn prepare(
     clock: &Clock,
     durability: Durability,
 ) -> Result<(Connection, ActorId), Error> {
+    // SQLite would take an empty file for a new database. Without a copy it may be one, of a start
+    // that was cut short.
+    let is_empty = fs::metadata(database).is_ok_and(|metadata| metadata.len() == 0);
+    if is_empty && backup::newest(state).is_some() {
+        return Err(damaged(database, state, "it is empty".to_owned()));
+    }
     let mut connection = Connection::open(database)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -322,6 +339,7 @@ fn own_actor(connection: &Connection, database: &Path) -> Result<ActorId, Error>
     {
         return Ok(ActorId::from_bytes(actor));
     }
+    ledger::clear_files(connection)?;
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(Kind::Random)?;
     connection.execute(

@@ -11,6 +11,7 @@
 //! | `task_labels`, `task_dependencies` | the sets, for look-ups from the other side |
 //! | `comments` | comments by task, in their order |
 //! | `memory` | each memory entry's state and value |
+//! | `files` | what each file held when it and the store were the same; not from the log |
 //! | `members` | what other actors say they have stored |
 //!
 //! A migration runs in one transaction, after a backup was taken; the version is SQLite's
@@ -19,7 +20,7 @@
 use rusqlite::Connection;
 
 /// Each migration, from version `index` to `index + 1`.
-pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, super::compact::MEMBERS];
+pub(super) const MIGRATIONS: &[&str] = &[VERSION_1, super::compact::MEMBERS, super::ledger::FILES];
 
 /// The version that this code works with.
 pub(super) fn version_known() -> i64 {
@@ -87,10 +88,14 @@ CREATE TABLE tasks (
     state BLOB NOT NULL,
     body TEXT NOT NULL
 );
-CREATE INDEX tasks_by_status ON tasks (status, priority DESC, id) WHERE is_there;
-CREATE INDEX tasks_by_priority ON tasks (priority, id) WHERE is_there;
-CREATE INDEX tasks_by_update ON tasks (updated_at, id) WHERE is_there;
-CREATE INDEX tasks_by_title ON tasks (title, id) WHERE is_there;
+-- Lists walk one of these per status and merge, so that a page costs its own length.
+CREATE INDEX tasks_by_creation ON tasks (status, id) WHERE is_there;
+CREATE INDEX tasks_by_priority ON tasks (status, priority, id) WHERE is_there;
+CREATE INDEX tasks_by_update ON tasks (status, updated_at, id) WHERE is_there;
+CREATE INDEX tasks_by_title ON tasks (status, title, id) WHERE is_there;
+-- The most urgent first, the oldest of equals: the order of claims.
+CREATE INDEX tasks_by_claim ON tasks (status, priority DESC, id) WHERE is_there;
+CREATE INDEX tasks_by_role ON tasks (role, id) WHERE is_there AND role IS NOT NULL;
 CREATE INDEX tasks_by_assignee ON tasks (assignee, id) WHERE is_there AND assignee IS NOT NULL;
 CREATE INDEX tasks_by_parent ON tasks (parent, id) WHERE is_there AND parent IS NOT NULL;
 CREATE INDEX tasks_by_lease ON tasks (lease_until) WHERE is_there AND lease_until IS NOT NULL;

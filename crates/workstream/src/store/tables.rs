@@ -175,7 +175,7 @@ pub(super) fn memory_state(
 
 /// Reads a task; `None` when it is not there.
 pub(crate) fn task(connection: &Connection, id: TaskId) -> Result<Option<Task>, Error> {
-    let sql = format!("SELECT {TASK_COLUMNS} FROM tasks WHERE id = ?1 AND is_there");
+    let sql = format!("{SELECT_TASKS} AND id = ?1");
     let mut statement = connection.prepare_cached(&sql)?;
     Ok(statement.query_row([IdColumn(id)], task_of_row).optional()?)
 }
@@ -200,8 +200,7 @@ pub(crate) fn each_task(
     connection: &Connection,
     mut show: impl FnMut(Task, Vec<String>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut statement =
-        connection.prepare(&format!("SELECT {TASK_COLUMNS} FROM tasks WHERE is_there"))?;
+    let mut statement = connection.prepare(SELECT_TASKS)?;
     let mut found = statement.query([])?;
     while let Some(row) = found.next()? {
         let task = task_of_row(row)?;
@@ -257,7 +256,7 @@ pub(crate) fn memory(
     Ok(statement.query_row([&key.scope, &key.key], memory_of_row).optional()?)
 }
 
-/// Reads a task from a row of [`TASK_COLUMNS`].
+/// Reads a task from a row of [`SELECT_TASKS`].
 pub(super) fn task_of_row(row: &Row<'_>) -> rusqlite::Result<Task> {
     let id = row.get::<_, IdColumn>(0)?.0;
     let holder: Option<String> = row.get(7)?;
@@ -398,10 +397,10 @@ fn text_of(action: Action) -> Option<String> {
     }
 }
 
-/// The columns of [`task_of_row`].
-pub(super) const TASK_COLUMNS: &str = "id, title, status, priority, role, assignee, parent, \
-    lease_holder, lease_until, labels, depends_on, updated_at, version, comments, conflicts, \
-    is_revived, body";
+/// Selects tasks that are there, with the columns of [`task_of_row`]; a condition may follow.
+pub(super) const SELECT_TASKS: &str = "SELECT id, title, status, priority, role, assignee, \
+    parent, lease_holder, lease_until, labels, depends_on, updated_at, version, comments, \
+    conflicts, is_revived, body FROM tasks WHERE is_there";
 
 /// The columns of [`memory_of_row`].
 pub(super) const MEMORY_COLUMNS: &str =

@@ -114,7 +114,7 @@ fn check_version(
     }
 }
 
-fn writes(entry: Option<&MemoryEntry>, put: &MemoryPut) -> Vec<MemoryWrite> {
+pub(crate) fn writes(entry: Option<&MemoryEntry>, put: &MemoryPut) -> Vec<MemoryWrite> {
     let mut writes = Vec::new();
     match entry {
         None => writes.push(MemoryWrite::Value(put.value.clone())),

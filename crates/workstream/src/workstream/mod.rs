@@ -4,9 +4,13 @@
 //! was committed; a dropped future does not take a write back that was queued already.
 
 mod claims;
+mod files;
 mod memory;
 mod records;
 mod tasks;
+
+pub(crate) use memory::writes as memory_writes;
+pub(crate) use tasks::{check_after, check_circles};
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +20,7 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 use crate::error::{Error, Kind};
+use crate::files::{FileOptions, Files};
 use crate::index::Index;
 use crate::model::{Change, Timestamp};
 use crate::store::Store;
@@ -32,13 +37,14 @@ struct Inner {
     clock: Clock,
     store: Arc<Store>,
     index: Index,
+    files: Option<Files>,
 }
 
 /// How a workspace is opened.
 ///
 /// # Defaults
 ///
-/// The machine's clock, [`Durability::Power`], an index.
+/// The machine's clock, [`Durability::Power`], an index, no files.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Where the time comes from.
@@ -48,6 +54,8 @@ pub struct Options {
     /// Opens without the search index, for a command that does not search. Searches are then
     /// answered from the index as it was left, if it is there.
     pub is_index_idle: bool,
+    /// Keeps tasks and memory as files too; `None` leaves files alone.
+    pub files: Option<FileOptions>,
 }
 
 /// What an acknowledged write survives.
@@ -107,7 +115,7 @@ impl Workstream {
         self.inner.clock.now()
     }
 
-    /// Answers what is queued, brings the index up to date, leaves the store marked as sound and
+    /// Writes files that are kept, answers what is queued, brings the index up to date, leaves the store marked as sound and
     /// releases the lock. Requests that come later are refused.
     ///
     /// # Errors
@@ -116,6 +124,9 @@ impl Workstream {
     pub async fn close(&self) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
         let closed = tokio::task::spawn_blocking(move || {
+            if let Some(files) = &inner.files {
+                files.close();
+            }
             inner.store.drain();
             inner.index.close();
             inner.store.close();
@@ -144,9 +155,10 @@ impl Changes {
 }
 
 fn open(path: PathBuf, options: Options) -> Result<Workstream, Error> {
-    let Options { clock, durability, is_index_idle } = options;
+    let Options { clock, durability, is_index_idle, files } = options;
     let store = Arc::new(Store::open(&path, &clock, durability)?);
     let index = Index::open(&store, is_index_idle)?;
+    let files = files.map(|options| Files::open(&path, &store, &options)).transpose()?;
     if !is_index_idle {
         let (store, clock) = (Arc::downgrade(&store), clock.clone());
         tokio::task::spawn_blocking(move || {
@@ -156,5 +168,5 @@ fn open(path: PathBuf, options: Options) -> Result<Workstream, Error> {
             }
         });
     }
-    Ok(Workstream { inner: Arc::new(Inner { path, clock, store, index }) })
+    Ok(Workstream { inner: Arc::new(Inner { path, clock, store, index, files }) })
 }

@@ -221,7 +221,7 @@ fn create(batch: &mut Batch<'_>, author: &str, new: &NewTask) -> Result<Task, Er
 }
 
 /// Checks the bounds that only the sum of what is there and what is added can break.
-fn check_after(task: &Task, writes: &[Write]) -> Result<(), Error> {
+pub(crate) fn check_after(task: &Task, writes: &[Write]) -> Result<(), Error> {
     let count = |wanted: fn(&Write) -> bool| writes.iter().filter(|write| wanted(write)).count();
     let added = count(|write| matches!(write, Write::AddLabel(_)));
     let removed = count(|write| matches!(write, Write::RemoveLabel(_)));
@@ -237,7 +237,7 @@ fn check_after(task: &Task, writes: &[Write]) -> Result<(), Error> {
 }
 
 /// Refuses dependencies and parents that lead back to the task.
-fn check_circles(batch: &Batch<'_>, id: TaskId, writes: &[Write]) -> Result<(), Error> {
+pub(crate) fn check_circles(batch: &Batch<'_>, id: TaskId, writes: &[Write]) -> Result<(), Error> {
     let mut depends_on = Vec::new();
     let mut parents = Vec::new();
     for write in writes {

@@ -74,8 +74,18 @@ async fn a_file_that_is_no_database_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::create_dir(folder.path().join(".tidemill")).expect("made");
     fs::write(folder.path().join(".tidemill/tidemill.db"), "x".repeat(5_000)).expect("written");
-    let error = Workstream::open(folder.path(), Options::default()).await.expect_err("no database");
-    assert!(error.is_damaged(), "{error}");
+    let refused = || async {
+        let opened = Workstream::open(folder.path(), Options::default()).await;
+        opened.expect_err("no database").is_damaged()
+    };
+    assert!(refused().await, "it is something else");
+    // Empty it may be a start that was cut short, but not where there was a copy to be made.
+    fs::write(folder.path().join(".tidemill/tidemill.db"), "").expect("written");
+    fs::create_dir(folder.path().join(".tidemill/backup")).expect("made");
+    fs::write(folder.path().join(".tidemill/backup/tidemill-1.db"), "").expect("written");
+    assert!(refused().await, "there was more once");
+    fs::remove_dir_all(folder.path().join(".tidemill/backup")).expect("removed");
+    open(folder.path()).await.close().await.expect("closes");
 }
 
 #[tokio::test]
