@@ -152,10 +152,10 @@ impl Desk {
 
     /// Lets go of the store.
     pub(crate) async fn close(self) {
-        if let Place::Here { workstream, .. } = self.place {
-            if let Err(error) = workstream.close().await {
-                tracing::warn!("the workspace was not closed well: {error}");
-            }
+        if let Place::Here { workstream, .. } = self.place
+            && let Err(error) = workstream.close().await
+        {
+            tracing::warn!("the workspace was not closed well: {error}");
         }
     }
 }

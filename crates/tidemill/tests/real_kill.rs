@@ -76,7 +76,7 @@ fn what_was_acknowledged_survives_every_kill() {
     let lost: Vec<_> = acknowledged.iter().filter(|title| !stored.contains(title)).collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
     for title in acknowledged.iter().rev().step_by(acknowledged.len().div_ceil(20)) {
-        wait_until(&format!("{title} in the index"), SOON, || {
+        wait_until(format!("{title} in the index"), SOON, || {
             let found = node.ask("GET", &format!("/api/v1/search?q={title}"), "");
             found.body.contains(title.as_str())
         });

@@ -202,7 +202,8 @@ impl Refusal {
 
 /// Returns the whole id of the task that the argument `id` names.
 async fn task_id(desk: &Desk, arguments: &Arguments<'_>) -> Result<String, Refusal> {
-    let given = arguments.text("id").unwrap_or_default();
+    let given = arguments.text("id").filter(|id| !id.is_empty());
+    let given = given.ok_or_else(|| Refusal::invalid("`id` is a string: the id".to_owned()))?;
     desk.task_id(given).await.map_err(Refusal::of_failure)
 }
 

@@ -20,8 +20,11 @@ fn inspect(modules: &Path, home: &Path, arguments: &[&str]) -> Value {
         .args(["--cli", env!("CARGO_BIN_EXE_tidemill"), "mcp"])
         .args(arguments)
         .run(WITHIN);
-    assert!(finished.status.success(), "{finished:?}");
-    serde_json::from_str(&finished.stdout).expect("the inspector prints JSON")
+    // An error of a tool ends the inspector with another status; the answer is there all the same.
+    match serde_json::from_str(&finished.stdout) {
+        Ok(answer) => answer,
+        Err(error) => panic!("{error}: {finished:?}"),
+    }
 }
 
 #[test]
@@ -69,8 +72,9 @@ fn the_reference_inspector_lists_and_calls() {
     assert_eq!(made["structuredContent"]["title"], "From the inspector", "{made}");
     let listed = call("list_tasks", &["priority=high"]);
     assert_eq!(listed["structuredContent"]["items"].as_array().map(Vec::len), Some(1), "{listed}");
-    let refused = call("get_task", &["id=0"]);
-    assert_eq!(refused["structuredContent"]["title"], "From the inspector", "a prefix is enough");
+    let id = made["structuredContent"]["id"].as_str().expect("a task has an id");
+    let read = call("get_task", &[&format!("id={}", &id[..12])]);
+    assert_eq!(read["structuredContent"]["title"], "From the inspector", "a prefix is enough");
     let refused = call("get_task", &["id=7ZZZ"]);
     assert_eq!(refused["isError"], true, "{refused}");
     let next = refused["structuredContent"]["next"].as_str().unwrap_or_default();

@@ -15,7 +15,7 @@ use tidemill_workstream::model::{
 };
 use tidemill_workstream::{Error, Workstream};
 
-use super::{Tab, failure, priority_options, refusal, shell, status_options, workstream};
+use super::{Tab, failure, priority_options, refusal, shell, status_options, unserved};
 use crate::http::Api;
 use crate::http::extract::Segments;
 
@@ -35,10 +35,7 @@ pub(super) struct MoveForm {
 
 /// Draws the whole page.
 pub(super) async fn page(State(api): State<Arc<Api>>) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let board = match draw(workstream).await {
         Ok(board) => board,
         Err(error) => return refusal(&error),
@@ -68,20 +65,15 @@ pub(super) async fn page(State(api): State<Arc<Api>>) -> Response {
 
 /// Draws the columns only.
 pub(super) async fn fragment(State(api): State<Arc<Api>>) -> Response {
-    match workstream(&api) {
-        Ok(workstream) => answer(workstream).await,
-        Err(response) => response,
-    }
+    let Some(workstream) = &api.workstream else { return unserved() };
+    answer(workstream).await
 }
 
 pub(super) async fn add(
     State(api): State<Arc<Api>>,
     form: Result<Form<AddForm>, FormRejection>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let Form(form) = match form {
         Ok(form) => form,
         Err(error) => return failure(StatusCode::UNPROCESSABLE_ENTITY, &error.body_text()),
@@ -100,10 +92,7 @@ pub(super) async fn change_status(
     Segments(id): Segments<TaskId>,
     form: Result<Form<MoveForm>, FormRejection>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let Form(form) = match form {
         Ok(form) => form,
         Err(error) => return failure(StatusCode::UNPROCESSABLE_ENTITY, &error.body_text()),

@@ -15,7 +15,7 @@ use tidemill_workstream::model::{
 use tidemill_workstream::{Error, Workstream};
 
 use super::{
-    Tab, failure, is_htmx, priority_options, refusal, shell, status_options, time, workstream,
+    Tab, failure, is_htmx, priority_options, refusal, shell, status_options, time, unserved,
 };
 use crate::client::segment;
 use crate::http::Api;
@@ -46,10 +46,7 @@ enum Line {
 
 /// Draws the page, or for htmx the results alone.
 pub(super) async fn page(State(api): State<Arc<Api>>, request: Request) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let filters = match axum::extract::Query::<Filters>::try_from_uri(request.uri()) {
         Ok(filters) => filters.0,
         Err(error) => return failure(StatusCode::BAD_REQUEST, &error.body_text()),

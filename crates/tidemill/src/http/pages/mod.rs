@@ -25,8 +25,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use maud::{DOCTYPE, Markup, html};
+use tidemill_workstream::Error;
 use tidemill_workstream::model::{Priority, Status, Timestamp};
-use tidemill_workstream::{Error, Workstream};
 
 use super::{Api, Route};
 
@@ -154,10 +154,9 @@ fn refusal(error: &Error) -> Response {
     failure(problem.status(), problem.detail())
 }
 
-/// Returns the workspace that the page shows.
-fn workstream(api: &Api) -> Result<&Workstream, Response> {
-    let missing = || failure(StatusCode::NOT_FOUND, "this node serves no workspace");
-    api.workstream.as_deref().ok_or_else(missing)
+/// Says that there is nothing to show.
+fn unserved() -> Response {
+    failure(StatusCode::NOT_FOUND, "this node serves no workspace")
 }
 
 /// Draws a choice of statuses.

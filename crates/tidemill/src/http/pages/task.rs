@@ -16,7 +16,7 @@ use tidemill_workstream::model::{
 };
 use tidemill_workstream::{Error, Workstream};
 
-use super::{Tab, failure, priority_options, refusal, shell, status_options, time, workstream};
+use super::{Tab, failure, priority_options, refusal, shell, status_options, time, unserved};
 use crate::http::Api;
 use crate::http::extract::Segments;
 
@@ -68,10 +68,8 @@ struct Draft<'a> {
 }
 
 pub(super) async fn page(State(api): State<Arc<Api>>, Segments(id): Segments<TaskId>) -> Response {
-    match workstream(&api) {
-        Ok(workstream) => show(workstream, id, StatusCode::OK, None).await,
-        Err(response) => response,
-    }
+    let Some(workstream) = &api.workstream else { return unserved() };
+    show(workstream, id, StatusCode::OK, None).await
 }
 
 pub(super) async fn save(
@@ -79,10 +77,7 @@ pub(super) async fn save(
     Segments(id): Segments<TaskId>,
     form: Result<Form<TaskForm>, FormRejection>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let Form(form) = match form {
         Ok(form) => form,
         Err(error) => return failure(StatusCode::UNPROCESSABLE_ENTITY, &error.body_text()),
@@ -94,10 +89,7 @@ pub(super) async fn save(
             return show(workstream, id, StatusCode::UNPROCESSABLE_ENTITY, Some(draft)).await;
         }
     };
-    let error = match saved {
-        Ok(_) => return show(workstream, id, StatusCode::OK, None).await,
-        Err(error) => error,
-    };
+    let Err(error) = saved else { return show(workstream, id, StatusCode::OK, None).await };
     let status = super::super::workspace::refusal(&error).status();
     let why = match status {
         StatusCode::PRECONDITION_FAILED => overtaken(workstream, id, &form).await,
@@ -112,10 +104,7 @@ pub(super) async fn comment(
     Segments(id): Segments<TaskId>,
     form: Result<Form<CommentForm>, FormRejection>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let Form(form) = match form {
         Ok(form) => form,
         Err(error) => return failure(StatusCode::UNPROCESSABLE_ENTITY, &error.body_text()),
@@ -131,10 +120,7 @@ pub(super) async fn resolve(
     Segments(id): Segments<TaskId>,
     form: Result<Form<ResolveForm>, FormRejection>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     let Form(form) = match form {
         Ok(form) => form,
         Err(error) => return failure(StatusCode::UNPROCESSABLE_ENTITY, &error.body_text()),
@@ -153,10 +139,7 @@ pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Segments(id): Segments<TaskId>,
 ) -> Response {
-    let workstream = match workstream(&api) {
-        Ok(workstream) => workstream,
-        Err(response) => return response,
-    };
+    let Some(workstream) = &api.workstream else { return unserved() };
     match workstream.delete(&api.person, id, None).await {
         Ok(()) => (StatusCode::NO_CONTENT, [("hx-redirect", "/")]).into_response(),
         Err(error) => refusal(&error),
@@ -258,7 +241,7 @@ impl TaskForm {
             (!text.is_empty()).then(|| text.to_owned())
         };
         let parent = optional(&self.parent).map(|parent| id(&parent)).transpose()?;
-        let depends_on = words(&self.depends_on).map(|word| id(word)).collect::<Result<_, _>>()?;
+        let depends_on = words(&self.depends_on).map(id).collect::<Result<_, _>>()?;
         Ok(TaskPatch {
             title: Some(self.title.trim().to_owned()),
             body: Some(self.body.replace("\r\n", "\n")),
