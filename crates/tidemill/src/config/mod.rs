@@ -2,8 +2,8 @@
 //!
 //! `node.rs`, `proxy/` and `workstream.rs` hold the rows, in the shape that `definition.rs` gives
 //! them. `read.rs` reads a file by them, `reference.rs` renders the reference page and the sample
-//! file, `schema.rs` the JSON schema. A new key is one new row, and one in the test that proves that
-//! it changes something.
+//! file, `schema.rs` the JSON schema. A new key is one new row, and one in the test that proves
+//! that it changes something.
 
 mod definition;
 mod file;

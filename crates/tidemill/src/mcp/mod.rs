@@ -6,8 +6,8 @@
 //!
 //! Each call finds the workspace anew: a node that serves it is asked, otherwise the store is
 //! opened for this one call. So several agents and a node may come and go beside each other;
-//! nothing is held between two calls. What goes wrong is a result marked as an error, with the status, the
-//! reason and what to do next; only an unknown tool is an error of the protocol.
+//! nothing is held between two calls. What goes wrong is a result marked as an error, with the
+//! status, the reason and what to do next; only an unknown tool is an error of the protocol.
 //!
 //! At most [`CALLS_MAX`] calls run at a time, further ones wait.
 
