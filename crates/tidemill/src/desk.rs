@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Answer, Ask, Client, segment};
 use crate::command::{Common, Failure};
 use crate::http;
-use crate::node::resolve_folder;
+use crate::node::{file_options, resolve_folder};
 
 /// The workspace of one command.
 #[derive(Debug)]
@@ -181,7 +181,11 @@ pub(crate) fn query(pairs: &[(&str, String)]) -> String {
 /// Opens the store, waiting for another command to be done with it.
 async fn open_alone(path: &Path, purpose: Purpose) -> Result<Workstream, Failure> {
     // Reading the index costs more than most commands do.
-    let options = Options { is_index_idle: purpose != Purpose::Search, ..Options::default() };
+    let options = Options {
+        is_index_idle: purpose != Purpose::Search,
+        files: Some(file_options(false)),
+        ..Options::default()
+    };
     let deadline = Instant::now() + LOCK_WAIT_MAX;
     loop {
         match Workstream::open(path, options.clone()).await {

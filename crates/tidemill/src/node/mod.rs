@@ -25,6 +25,7 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tidemill_metrics::Registry;
 use tidemill_proxy::{Engine, EngineOptions};
+use tidemill_workstream::files::FileOptions;
 use tidemill_workstream::{Options, Workstream};
 use tokio::net::TcpListener;
 
@@ -291,6 +292,11 @@ fn interrupted(stop: Stop) -> Result<(), Failure> {
     )))
 }
 
+/// Returns how the files of the workspace are kept: followed by a node, caught up with by a command.
+pub(crate) fn file_options(is_watched: bool) -> FileOptions {
+    FileOptions { author: person().unwrap_or_else(|| "files".to_owned()), is_watched }
+}
+
 async fn open_workspace(path: &Path) -> Result<Workstream, Failure> {
     let failure = |error: &dyn std::fmt::Display| {
         let path = path.display();
@@ -299,7 +305,8 @@ async fn open_workspace(path: &Path) -> Result<Workstream, Failure> {
     std::fs::create_dir_all(path).map_err(|error| failure(&error))?;
     // Commands compare paths; links must not make one workspace two.
     let path = std::fs::canonicalize(path).map_err(|error| failure(&error))?;
-    Workstream::open(&path, Options::default()).await.map_err(|error| failure(&error))
+    let options = Options { files: Some(file_options(true)), ..Options::default() };
+    Workstream::open(&path, options).await.map_err(|error| failure(&error))
 }
 
 /// Returns what the API lets in and serves, and passes on what happens in the workspace.

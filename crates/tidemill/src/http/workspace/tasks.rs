@@ -219,7 +219,10 @@ pub(in crate::http) fn limit_default() -> usize {
 /// Returns the one task whose id begins so, or those that do.
 async fn by_prefix(workstream: &Shared, prefix: &str) -> Result<Page<Task>, Problem> {
     let is_digit = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase();
-    if !prefix.bytes().all(|byte| is_digit(byte) && !b"ILOU".contains(&byte)) {
+    let is_prefix = matches!(prefix.bytes().next(), Some(b'0'..=b'7'))
+        && prefix.len() <= TaskId::TEXT_LENGTH
+        && prefix.bytes().all(|byte| is_digit(byte) && !b"ILOU".contains(&byte));
+    if !is_prefix {
         return Err(Problem::bad_request(format!("`{prefix}` begins no id of a task")));
     }
     let found = match workstream.find(prefix).await {
