@@ -41,8 +41,11 @@ fn the_api_is_what_its_description_says() {
 }
 
 /// What is right by the schema and yet refused: by the state of a task (409), or because the
-/// version in `If-Match` never was (412).
+/// version in `If-Match` never was (412), which is a refusal of what is wrong, too.
 const CONFIG: &str = "\
 [checks.positive_data_acceptance]
 expected-statuses = [\"2xx\", 401, 403, 404, 409, 412, 503]
+
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 412, 413, 415, 422, \"5xx\"]
 ";
