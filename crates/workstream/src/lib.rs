@@ -19,6 +19,7 @@ mod error;
 pub mod files;
 mod index;
 pub mod model;
+pub mod plan;
 mod store;
 mod workstream;
 

@@ -23,11 +23,13 @@ mod backend;
 mod check;
 mod explain;
 mod failure;
+mod files;
 mod generate;
 mod mcp;
 mod memory;
 mod open;
 mod output;
+mod plan;
 mod proxy;
 mod status;
 mod task;
@@ -56,6 +58,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
         Command::Task(arguments) => task::run(&cli.common, arguments, &output),
         Command::Memory(arguments) => memory::run(&cli.common, arguments, &output),
+        Command::Plan(arguments) => plan::run(&cli.common, arguments, &output),
+        Command::Files(arguments) => files::run(&cli.common, arguments, &output),
         Command::Mcp(arguments) => mcp::run(&cli.common, arguments),
         Command::Open(arguments) => open::run(&cli.common, arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
@@ -141,6 +145,8 @@ enum Command {
     Explain(explain::Arguments),
     Task(task::Arguments),
     Memory(memory::Arguments),
+    Plan(plan::Arguments),
+    Files(files::Arguments),
     Mcp(mcp::Arguments),
     Open(open::Arguments),
     Completions(generate::CompletionsArguments),

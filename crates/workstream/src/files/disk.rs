@@ -226,7 +226,8 @@ impl Disk {
                 self.list_folder(&path, depth + 1, listing);
             } else if is_candidate(&path) {
                 if listing.files.len() >= FILES_MAX {
-                    let what = format!("there are more than {FILES_MAX} files; the rest is not read");
+                    let what =
+                        format!("there are more than {FILES_MAX} files; the rest is not read");
                     listing.problems.push((folder.to_owned(), what));
                     return;
                 }

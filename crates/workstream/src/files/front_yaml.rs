@@ -52,7 +52,9 @@ pub(super) fn is_plain(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && !text.ends_with(' ')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || " _./-".contains(c))
-        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"].iter().any(|w| is_word(&w))
+        && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
+            .iter()
+            .any(|w| is_word(&w))
 }
 
 /// The lines without their ends.

@@ -216,9 +216,8 @@ fn take_memory(
         return limits::invalid("key", "has a file of another ending already");
     }
     let entry = store::memory(batch.connection(), key)?;
-    let is_end_added = entry
-        .as_ref()
-        .is_some_and(|entry| !entry.value.is_empty() && !entry.value.ends_with('\n'));
+    let is_end_added =
+        entry.as_ref().is_some_and(|entry| !entry.value.is_empty() && !entry.value.ends_with('\n'));
     let cut = |text: &str| {
         let cut = if is_end_added { text.strip_suffix('\n') } else { None };
         cut.unwrap_or(text).to_owned()

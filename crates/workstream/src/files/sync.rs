@@ -345,7 +345,9 @@ impl Sync {
         match self.disk.read(&row.path) {
             Found::Missing => plan.dropped.push(row.path),
             Found::File(bytes) if bytes == row.content => plan.removals.push(row),
-            Found::File(_) => drop(plan.again.insert(row.path)),
+            Found::File(_) => {
+                plan.again.insert(row.path);
+            }
             Found::Unreadable(why) => self.shown.problem(&row.path, why),
         }
     }
@@ -370,8 +372,13 @@ impl Sync {
             }
             Now::Gone => return,
         };
-        let row =
-            FileRow { path: path.clone(), subject, version, content: content.clone(), before: None };
+        let row = FileRow {
+            path: path.clone(),
+            subject,
+            version,
+            content: content.clone(),
+            before: None,
+        };
         plan.drafts.push((Draft { path, content, before: None }, row));
     }
 
@@ -385,9 +392,15 @@ impl Sync {
             return;
         }
         let bytes = match self.disk.read(&row.path) {
-            Found::Missing => return drop(self.vanished.entry(row.path).or_insert(now)),
+            Found::Missing => {
+                self.vanished.entry(row.path).or_insert(now);
+                return;
+            }
             Found::Unreadable(why) => return self.shown.problem(&row.path, why),
-            Found::File(bytes) if bytes != row.content => return drop(plan.again.insert(row.path)),
+            Found::File(bytes) if bytes != row.content => {
+                plan.again.insert(row.path);
+                return;
+            }
             Found::File(bytes) => bytes,
         };
         let content = match current {
@@ -407,7 +420,8 @@ impl Sync {
         } else {
             let path = row.path.clone();
             let before = Some(bytes.clone());
-            let noted = FileRow { version, content: content.clone(), before: before.clone(), ..row };
+            let noted =
+                FileRow { version, content: content.clone(), before: before.clone(), ..row };
             plan.drafts.push((Draft { path, content, before }, noted));
         }
     }
@@ -433,7 +447,9 @@ impl Sync {
                     }
                     continue;
                 }
-                Written::Outrun => drop(again.insert(row.path.clone())),
+                Written::Outrun => {
+                    again.insert(row.path.clone());
+                }
                 Written::Failed(why) => {
                     self.shown.problem(&row.path, format!("cannot be written: {why}"));
                     self.later.insert(row.subject.clone());
@@ -445,7 +461,9 @@ impl Sync {
         for row in removals {
             match self.disk.remove(&row.path, &row.content) {
                 Ok(true) => gone.push(row.path),
-                Ok(false) => drop(again.insert(row.path)),
+                Ok(false) => {
+                    again.insert(row.path);
+                }
                 Err(error) => {
                     self.shown.problem(&row.path, format!("cannot be removed: {error}"));
                     self.later.insert(row.subject);

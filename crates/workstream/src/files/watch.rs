@@ -183,7 +183,9 @@ struct More {
 impl More {
     fn add(&mut self, message: Message) {
         match message {
-            Message::Touched(path) => drop(self.touched.insert(path)),
+            Message::Touched(path) => {
+                self.touched.insert(path);
+            }
             Message::Stored => self.is_stored = true,
             Message::Do(order, answer) => self.orders.push((order, answer)),
             Message::Stop => self.is_stopped = true,

@@ -66,7 +66,8 @@ pub(crate) fn drop_file(connection: &Connection, path: &str) -> Result<(), Error
 
 /// Notes that the write of a path was done.
 pub(crate) fn settle_file(connection: &Connection, path: &str) -> Result<(), Error> {
-    let mut statement = connection.prepare_cached("UPDATE files SET before = NULL WHERE path = ?1")?;
+    let mut statement =
+        connection.prepare_cached("UPDATE files SET before = NULL WHERE path = ?1")?;
     statement.execute([path])?;
     Ok(())
 }

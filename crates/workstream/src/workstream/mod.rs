@@ -23,7 +23,7 @@ use crate::error::{Error, Kind};
 use crate::files::{FileOptions, Files};
 use crate::index::Index;
 use crate::model::{Change, Timestamp};
-use crate::store::Store;
+use crate::store::{Batch, Store};
 
 /// An open workspace. Clones are handles to the same one.
 #[derive(Debug, Clone)]
@@ -103,6 +103,14 @@ impl Workstream {
         let path = path.into();
         let opened = tokio::task::spawn_blocking(move || open(path, options));
         opened.await.map_err(|error| Kind::Interrupted(error.to_string()))?
+    }
+
+    /// Asks the writer.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&mut Batch<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.inner.store.write(request).await
     }
 
     /// Returns the workspace's folder.

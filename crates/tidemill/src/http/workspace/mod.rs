@@ -6,6 +6,7 @@
 mod about;
 mod claims;
 mod memory;
+mod plans;
 mod search;
 mod tasks;
 
@@ -55,6 +56,8 @@ pub(super) fn routes() -> Vec<Route<Shared>> {
         ("/api/v1/tasks/{id}/claim", post(claims::claim_task)),
         ("/api/v1/tasks/{id}/release", post(claims::release)),
         ("/api/v1/claim", post(claims::claim)),
+        ("/api/v1/plans", get(plans::list).post(plans::apply).layer(large())),
+        ("/api/v1/files", get(plans::files).post(plans::settle)),
         ("/api/v1/search", get(search::search)),
         ("/api/v1/memory", get(memory::list_all)),
         ("/api/v1/memory/{scope}", get(memory::list)),
