@@ -116,7 +116,8 @@ fn commands(
 fn figures(workspace: &Workspace, options: &Options, report: &mut Report) -> Result<()> {
     let program = workspace.target_dir.join("release/examples/figures");
     let seconds = if options.quick { "0.5" } else { "3" };
-    for (case_of, tasks) in [(MANY, "100000"), (FEW, "100")] {
+    let runs = [(MANY, "100000", seconds), (IDLE_MANY, "100000", "0"), (IDLE_FEW, "100", "0")];
+    for (case_of, tasks, seconds) in runs {
         let folder = workspace.target_dir.join(format!("compare/figures-{tasks}"));
         for round in 1..=options.rounds {
             let mut command = Command::new(&program);
@@ -169,10 +170,12 @@ const MANY: &[(&str, Metric)] = &[
     ("search_prefix_p99_ms", metric("search at 100,000 tasks", "prefix p99", "ms", Better::Lower)),
     ("page_p99_ms", metric("page of 50 at 100,000 tasks", "p99", "ms", Better::Lower)),
     ("open_and_first_page_ms", metric("start at 100,000 tasks", "first page", "ms", Better::Lower)),
-    ("idle_resident_mib", metric("idle at 100,000 tasks", "memory", "MiB", Better::Lower)),
 ];
 
-const FEW: &[(&str, Metric)] =
+const IDLE_MANY: &[(&str, Metric)] =
+    &[("idle_resident_mib", metric("idle at 100,000 tasks", "memory", "MiB", Better::Lower))];
+
+const IDLE_FEW: &[(&str, Metric)] =
     &[("idle_resident_mib", metric("idle at 100 tasks", "memory", "MiB", Better::Lower))];
 
 const fn metric(
