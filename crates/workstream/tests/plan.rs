@@ -160,9 +160,13 @@ proptest! {
         workers_max in 1..6_usize,
     ) {
         let after: Vec<Vec<usize>> = (0..12)
-            .map(|name| edges.iter().filter(|(a, b)| *a == name && b < a).map(|(_, b)| *b).collect())
+            .map(|name| {
+                let its = edges.iter().filter(|(a, b)| *a == name && b < a);
+                its.map(|(_, b)| *b).collect()
+            })
             .collect();
-        let tasks: Vec<_> = after.iter().enumerate().map(|(name, after)| (name, &after[..])).collect();
+        let tasks = after.iter().enumerate().map(|(name, after)| (name, &after[..]));
+        let tasks: Vec<_> = tasks.collect();
         let plan = Plan::read(&text(&topology, &strategy, workers_max, &tasks), &BTreeMap::new());
         let steps = plan.expect("a good plan").steps();
         let is_chain = topology == "ring" || strategy == "sequential";
@@ -188,7 +192,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_it_panic(text in "(\\[plan\\]|\\[\\[task\\]\\]|name|=|\"\\$\\{x\"|\"a\"|\n|3| ){0,40}") {
+    fn no_text_makes_it_panic(
+        text in "(\\[plan\\]|\\[\\[task\\]\\]|name|=|\"\\$\\{x\"|\"a\"|\n|3| ){0,40}",
+    ) {
         drop(Plan::read(&text, &BTreeMap::new()));
     }
 }

@@ -292,7 +292,7 @@ fn interrupted(stop: Stop) -> Result<(), Failure> {
     )))
 }
 
-/// Returns how the files of the workspace are kept: followed by a node, caught up with by a command.
+/// Returns how the workspace's files are kept: followed by a node, caught up with by a command.
 pub(crate) fn file_options(is_watched: bool) -> FileOptions {
     FileOptions { author: person().unwrap_or_else(|| "files".to_owned()), is_watched }
 }

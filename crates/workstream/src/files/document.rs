@@ -10,11 +10,11 @@
 //! The body, Markdown.
 //! ```
 //!
-//! Invariants: [`Document::with`] of what a document says already is the document, byte for byte; of
-//! something else it changes the bytes of the values that differ and nothing beside them. Inside, a
-//! text has `\n`; in the file the line ends and the mark of byte order are as they were. A body ends
-//! with a line end in the file whether or not it does in the store. A text without front matter is a
-//! body; its title is the first heading, or the file's name.
+//! Invariants: [`Document::with`] of what a document says already is the document, byte for byte;
+//! of something else it changes the bytes of the values that differ and nothing beside them.
+//! Inside, a text has `\n`; in the file the line ends and the mark of byte order are as they were.
+//! A body ends with a line end in the file whether or not it does in the store. A text without
+//! front matter is a body; its title is the first heading, or the file's name.
 //!
 //! Never reads a file.
 

@@ -1,4 +1,4 @@
-//! Front matter as entries with their places in the text, and how a value is written in each syntax.
+//! Front matter as entries with their places in the text, and how each syntax writes a value.
 //!
 //! Only the value's own bytes are ever replaced, so comments, order, unknown keys and line endings
 //! around them stay.

@@ -1,6 +1,6 @@
-//! Front matter in YAML, as far as tasks need it: `key: scalar`, `key: [a, b]`, `key:` with `- item`
-//! lines. Anchors, tags, block scalars and nested values are refused in known keys and passed over
-//! in others.
+//! Front matter in YAML, as far as tasks need it: `key: scalar`, `key: [a, b]`, `key:` with
+//! lines `- item`. Anchors, tags, block scalars and nested values are refused in known keys and
+//! passed over in others.
 
 use std::ops::Range;
 

@@ -8,8 +8,8 @@
 //! store ─▶ change ─▶ least change of the file ─▶ ledger ─▶ draft, sync, exchange ◀────┘
 //! ```
 //!
-//! The file is input, never the truth; the ledger (a table beside the log) holds what each file held
-//! when both were the same. Identity is the `id` in the front matter, never the path.
+//! The file is input, never the truth; the ledger (a table beside the log) holds what each file
+//! held when both were the same. Identity is the `id` in the front matter, never the path.
 //!
 //! | what happens | what comes of it |
 //! |---|---|
@@ -17,7 +17,7 @@
 //! | a file is renamed, or deleted and made again within a second | a change |
 //! | a file is copied | a new task; the newer file gets the new identity |
 //! | a file is deleted | its task is, unless it was changed since |
-//! | more than 50 vanish, or more than 5 and a quarter of all | nothing, until confirmed or restored |
+//! | over 50 vanish, or over 5 and a quarter of all | nothing, until confirmed or restored |
 //! | events are lost, a folder comes or goes | every file is looked at |
 //! | a file is read-only, the disk full | what changed is written later; a problem is shown |
 //!

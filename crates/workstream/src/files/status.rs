@@ -16,8 +16,8 @@ pub struct FilesStatus {
     pub overflows: u64,
     /// Files that vanished at once and whose tasks were not deleted: confirm or restore.
     pub held: usize,
-    /// Files that are not taken in or not written, by path, and why; the last good state stands. The
-    /// first 1,000.
+    /// Files that are not taken in or not written, by path, and why; the last good state stands.
+    /// The first 1,000.
     pub problems: BTreeMap<String, String>,
 }
 

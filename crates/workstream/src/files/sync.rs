@@ -522,7 +522,7 @@ fn undo(batch: &Batch<'_>, row: FileRow) -> Result<(), Error> {
     }
 }
 
-/// Deletes what a file stood for; what was changed since the file was written stays and is returned.
+/// Deletes what a file stood for; what was changed since it was written stays and is returned.
 fn delete_one(batch: &mut Batch<'_>, author: &str, path: &str) -> Result<Option<Subject>, Error> {
     let Some(row) = store::file_at(batch.connection(), path)? else { return Ok(None) };
     store::drop_file(batch.connection(), path)?;

@@ -1,8 +1,8 @@
 //! From a plan to steps: topology, strategy and number of workers become dependencies.
 //!
-//! Steps are kept in an order in which each comes after what it waits for (the root, which waits for
-//! everything, stands first). Every added dependency points back in that order, so none closes a
-//! circle. `workers_max` deals the steps to so many lanes; within a lane each waits for the one
+//! Steps are kept in an order in which each comes after what it waits for (the root, which waits
+//! for everything, stands first). Every added dependency points back in that order, so none closes
+//! a circle. `workers_max` deals the steps to so many lanes; within a lane each waits for the one
 //! before, so at most so many are ready at once.
 
 use std::collections::BTreeMap;

@@ -123,7 +123,8 @@ impl Workstream {
         self.inner.clock.now()
     }
 
-    /// Writes files that are kept, answers what is queued, brings the index up to date, leaves the store marked as sound and
+    /// Writes files that are kept, answers what is queued, brings the index up to date, leaves the
+    /// store marked as sound and
     /// releases the lock. Requests that come later are refused.
     ///
     /// # Errors

@@ -205,7 +205,9 @@ proptest! {
     }
 
     #[test]
-    fn no_yaml_makes_it_panic(lines in "((id|title|labels): ?[\\[\\]'\"#, a:|-]{0,8}\n| *- [a'\"]{0,3}\n){0,6}") {
+    fn no_yaml_makes_it_panic(
+        lines in "((id|title|labels): ?[\\[\\]'\"#, a:|-]{0,8}\n| *- [a'\"]{0,3}\n){0,6}",
+    ) {
         let text = format!("---\n{lines}---\nbody\n");
         if let Ok(document) = Document::read(text.as_bytes()) {
             let changed = document.with(&task("new"));
