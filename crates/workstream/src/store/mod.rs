@@ -49,8 +49,8 @@ pub(crate) use claim::{Edge, is_waiting, next as next_ready, would_circle};
 pub(crate) use compact::{acknowledge, candidates, cut, forget};
 pub(crate) use history::{changes, clock, comments, conflicts, history, not_found, operations};
 pub(crate) use ledger::{
-    FileRow, count_files, drop_file, file_at, file_of, file_paths, put_file, settle_file, unwritten,
-    version_of,
+    FileRow, count_files, drop_file, file_at, file_of, file_paths, put_file, settle_file,
+    unwritten, version_of,
 };
 pub(crate) use list::{memory as memory_page, tasks as task_page};
 pub(crate) use readers::Readers;
