@@ -1,6 +1,9 @@
-//! The node is killed again and again while clients write: what the API acknowledged is there at
-//! the next start, in the store and in the index.
+//! The node is killed again and again while clients write and files are saved: what the API
+//! acknowledged and what was saved is there at the next start, in the store and in the index.
 
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,8 +15,7 @@ use testkit::{Tidemill, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A tenth of the loop that the release check runs.
-const KILLS: usize = 20;
+const KILLS: usize = 200;
 
 const WRITERS: usize = 3;
 
@@ -22,32 +24,18 @@ fn what_was_acknowledged_survives_every_kill() {
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let mut tidemill =
         Tidemill::new(env!("CARGO_BIN_EXE_tidemill")).config("[node]\nlisten = \"127.0.0.1:0\"\n");
+    let saved = Arc::new(Mutex::new(Vec::new()));
+    let workspace = tidemill.folder().join(".workspace");
     for round in 0..KILLS {
         let node = tidemill.start();
         let (address, bearer) = (node.address(), node.bearer());
         let is_over = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let (acknowledged, is_over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
-                let bearer = bearer.clone();
-                thread::spawn(move || {
-                    for number in 0.. {
-                        if is_over.load(Ordering::Relaxed) {
-                            return;
-                        }
-                        let title = format!("round{round}writer{writer}number{number}");
-                        let body = format!("{{\"title\": \"{title}\"}}");
-                        let headers = [
-                            ("Authorization", bearer.as_str()),
-                            ("Content-Type", "application/json"),
-                        ];
-                        let answer = try_request(address, "POST", "/api/v1/tasks", &headers, &body);
-                        if answer.is_ok_and(|answer| answer.status == 201) {
-                            acknowledged.lock().expect("no writer panics").push(title);
-                        }
-                    }
-                })
+                let lead = format!("round{round}writer{writer}number");
+                write(address, bearer.clone(), lead, &acknowledged, &is_over)
             })
+            .chain([save_files(workspace.join("tasks"), round, &saved, &is_over)])
             .collect();
         // At another point of what a node does each time: starting up, batching, indexing.
         let before = acknowledged.lock().expect("no writer panics").len();
@@ -61,6 +49,9 @@ fn what_was_acknowledged_survives_every_kill() {
 
     let node = tidemill.start();
     let acknowledged = acknowledged.lock().expect("no writer panics").clone();
+    wait_until("a look at every file", SOON, || {
+        !node.ask("GET", "/api/v1/files", "").body.contains("\"scans\":0")
+    });
     let mut stored = Vec::new();
     let mut after = String::new();
     loop {
@@ -73,14 +64,68 @@ fn what_was_acknowledged_survives_every_kill() {
             None => break,
         }
     }
-    let lost: Vec<_> = acknowledged.iter().filter(|title| !stored.contains(title)).collect();
+    let titles: HashSet<_> = stored.iter().collect();
+    assert_eq!(titles.len(), stored.len(), "no task is there twice");
+    let lost: Vec<_> = acknowledged.iter().filter(|title| !titles.contains(title)).collect();
     assert!(lost.is_empty(), "{} of {} lost: {lost:?}", lost.len(), acknowledged.len());
+    for title in saved.lock().expect("no saver panics").iter() {
+        assert!(titles.contains(title), "{title} was saved as a file");
+    }
     for title in acknowledged.iter().rev().step_by(acknowledged.len().div_ceil(20)) {
         wait_until(format!("{title} in the index"), SOON, || {
             let found = node.ask("GET", &format!("/api/v1/search?q={title}"), "");
             found.body.contains(title.as_str())
         });
     }
+}
+
+/// Makes tasks until the end, and notes those that were acknowledged.
+fn write(
+    address: SocketAddr,
+    bearer: String,
+    lead: String,
+    acknowledged: &Arc<Mutex<Vec<String>>>,
+    is_over: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (acknowledged, is_over) = (Arc::clone(acknowledged), Arc::clone(is_over));
+    thread::spawn(move || {
+        for number in 0.. {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let title = format!("{lead}{number}");
+            let body = format!("{{\"title\": \"{title}\"}}");
+            let headers =
+                [("Authorization", bearer.as_str()), ("Content-Type", "application/json")];
+            let answer = try_request(address, "POST", "/api/v1/tasks", &headers, &body);
+            if answer.is_ok_and(|answer| answer.status == 201) {
+                acknowledged.lock().expect("no writer panics").push(title);
+            }
+        }
+    })
+}
+
+/// Saves files as editors do, whether or not a node is there.
+fn save_files(
+    folder: PathBuf,
+    round: usize,
+    saved: &Arc<Mutex<Vec<String>>>,
+    is_over: &Arc<AtomicBool>,
+) -> thread::JoinHandle<()> {
+    let (saved, is_over) = (Arc::clone(saved), Arc::clone(is_over));
+    thread::spawn(move || {
+        for number in 0.. {
+            if is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let title = format!("round{round}file{number}");
+            let draft = folder.join(".draft");
+            std::fs::write(&draft, format!("# {title}\n")).expect("written");
+            std::fs::rename(&draft, folder.join(format!("{title}.md"))).expect("renamed");
+            saved.lock().expect("no saver panics").push(title);
+            thread::park_timeout(Duration::from_millis(50));
+        }
+    })
 }
 
 /// A stop while clients write answers or refuses each of them, and loses nothing.

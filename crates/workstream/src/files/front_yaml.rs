@@ -48,13 +48,12 @@ pub(super) fn read(text: &str, inner: Range<usize>) -> Result<Vec<Entry>, Torn> 
 
 /// Returns true for a text that means itself without quotes.
 pub(super) fn is_plain(text: &str) -> bool {
-    let is_word = |word: &&str| word.eq_ignore_ascii_case(text);
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && !text.ends_with(' ')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || " _./-".contains(c))
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n"]
             .iter()
-            .any(|w| is_word(&w))
+            .any(|word| word.eq_ignore_ascii_case(text))
 }
 
 /// The lines without their ends.
