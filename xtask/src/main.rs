@@ -106,5 +106,6 @@ usage: cargo xtask COMMAND
                    ours and others in turn, as a table and in target/compare/AREA.json
                    --record also keeps the run in bench/runs and docs/benchmarks.md
                    areas: bus (cases 8 B, 64 B, router Arc, latency); memory; metrics;
+                   measuring (what the node's metrics cost it; cases redis, http);
                    proxy (targets direct, haproxy, nginx, tidemill, unmeasured;
                    cases redis, http, bulk, idle, connections)";

@@ -19,14 +19,18 @@ impl Exemplar {
     ///
     /// # Errors
     ///
-    /// When a label's name is malformed, or names and values have more than 128 characters
-    /// together, the most that OpenMetrics 1.0 permits.
+    /// When a label's name is malformed or given twice, or names and values have more than 128
+    /// characters together, the most that OpenMetrics 1.0 permits.
     pub fn new(labels: &[(&str, &str)]) -> Result<Self, Error> {
         let invalid =
             |label: &str, reason| Error::from(Kind::Exemplar { label: label.to_owned(), reason });
         if let Some((name, _)) = labels.iter().find(|(name, _)| !is_word(name)) {
             let reason = "it begins with a letter or _ and holds only letters, digits and _";
             return Err(invalid(name, reason));
+        }
+        let is_twice = |at: usize| labels[..at].iter().any(|(name, _)| *name == labels[at].0);
+        if let Some(at) = (0..labels.len()).find(|&at| is_twice(at)) {
+            return Err(invalid(labels[at].0, "it is given twice"));
         }
         let length =
             labels.iter().map(|(name, value)| name.chars().count() + value.chars().count());

@@ -1,6 +1,7 @@
 //! Families and their series, as the registry keeps them and the expositions read them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::error::Kind;
@@ -13,6 +14,9 @@ use crate::summary::{Summary, SummaryOptions};
 /// Families by name.
 pub(crate) type Families = BTreeMap<String, Family>;
 
+/// What the labels of a series are, in the order of their names.
+pub(crate) type LabelValues = Box<[Box<str>]>;
+
 /// All series of one name.
 #[derive(Debug)]
 pub(crate) struct Family {
@@ -21,7 +25,7 @@ pub(crate) struct Family {
     pub(crate) kind: FamilyKind,
     /// In order; each key of `series` has a value for each.
     pub(crate) label_names: Vec<String>,
-    pub(crate) series: BTreeMap<Vec<String>, Series>,
+    pub(crate) series: BTreeMap<LabelValues, Series>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +33,14 @@ pub(crate) enum FamilyKind {
     Counter,
     Gauge,
     FloatGauge,
-    Histogram { layout: Layout },
-    Summary { options: SummaryOptions },
+    /// All series share the layout.
+    Histogram {
+        layout: Arc<Layout>,
+    },
+    Summary {
+        options: SummaryOptions,
+        layout: Arc<Layout>,
+    },
 }
 
 /// One instrument with its labels as both text formats spell them, without braces.
@@ -38,7 +48,7 @@ pub(crate) enum FamilyKind {
 pub(crate) struct Series {
     /// Never used twice in a registry.
     pub(crate) id: u64,
-    pub(crate) labels: String,
+    pub(crate) labels: Box<str>,
     pub(crate) created: SystemTime,
     pub(crate) instrument: Instrument,
 }
@@ -77,7 +87,7 @@ impl Family {
             {
                 "set of bounds"
             }
-            (FamilyKind::Summary { options }, FamilyKind::Summary { options: other })
+            (FamilyKind::Summary { options, .. }, FamilyKind::Summary { options: other, .. })
                 if options != other =>
             {
                 "set of quantiles"
@@ -95,8 +105,9 @@ impl Family {
     }
 
     /// Spells the labels of a series with these values.
-    pub(crate) fn spell(&self, values: &[String]) -> String {
+    pub(crate) fn spell(&self, values: &[Box<str>]) -> Box<str> {
         let names = self.label_names.iter().map(String::as_str);
-        spell_labels(&names.zip(values.iter().map(String::as_str)).collect::<Vec<_>>())
+        let pairs: Vec<_> = names.zip(values.iter().map(|value| &**value)).collect();
+        spell_labels(&pairs).into()
     }
 }

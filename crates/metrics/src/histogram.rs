@@ -1,9 +1,9 @@
 //! Histogram, and the timer that records into one.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::cells::CounterCells;
 use crate::clock;
 use crate::distribution::Distribution;
 use crate::exemplar::{Exemplar, Seen};
@@ -21,7 +21,8 @@ pub struct Histogram(Arc<Inner>);
 struct Inner {
     layout: Arc<Layout>,
     shards: Shards,
-    refused: CounterCells,
+    /// One cell for all threads: a value is refused where something is wrong.
+    refused: AtomicU64,
     /// Refusals of the whole registry.
     refused_all: Counter,
     /// The last for each `le` bucket.
@@ -82,18 +83,13 @@ impl Histogram {
 
     /// Returns how many values were left out for being negative, infinite or NaN.
     pub fn refused(&self) -> u64 {
-        self.0.refused.sum()
+        self.0.refused.load(Relaxed)
     }
 
-    pub(crate) fn new(
-        layout: Layout,
-        slots: Option<usize>,
-        refused: CounterCells,
-        refused_all: Counter,
-    ) -> Self {
+    pub(crate) fn new(layout: Arc<Layout>, slots: Option<usize>, refused_all: Counter) -> Self {
         let shards = Shards::new(layout.len(), slots);
-        let layout = Arc::new(layout);
-        Self(Arc::new(Inner { layout, shards, refused, refused_all, exemplars: Mutex::default() }))
+        let (refused, exemplars) = (AtomicU64::default(), Mutex::default());
+        Self(Arc::new(Inner { layout, shards, refused, refused_all, exemplars }))
     }
 
     /// Returns the exemplars of the `le` buckets; those without one are missing at the end.
@@ -105,7 +101,7 @@ impl Histogram {
 impl Inner {
     #[cold]
     fn refuse(&self) {
-        self.refused.add(1);
+        self.refused.fetch_add(1, Relaxed);
         self.refused_all.inc();
     }
 }

@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use crate::cells::Arena;
 use crate::clock;
 use crate::error::{Error, Kind};
-use crate::family::{Families, Family, FamilyKind, Instrument, Series, Want};
+use crate::family::{Families, Family, FamilyKind, Instrument, LabelValues, Series, Want};
 use crate::histogram::Histogram;
 use crate::layout::{Buckets, Layout};
 use crate::name::{check_unit, counter_name, plain_name, sorted_labels};
@@ -142,7 +142,8 @@ impl Registry {
         labels: &[(&str, &str)],
     ) -> Result<Counter, Error> {
         let want = Want { name: counter_name(name)?, help, kind: FamilyKind::Counter };
-        let make = |carried| Instrument::Counter(Counter::new(self.0.arena.counter(), carried));
+        let make =
+            |_: &_, carried| Instrument::Counter(Counter::new(self.0.arena.counter(), carried));
         match self.series(&want, labels, make)? {
             Instrument::Counter(counter) => Ok(counter),
             _ => unreachable!("{SAME_KIND}"),
@@ -157,7 +158,7 @@ impl Registry {
     /// or when it is full and [`Overflow::Error`] is chosen.
     pub fn gauge(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> Result<Gauge, Error> {
         let want = Want { name: plain_name(name)?, help, kind: FamilyKind::Gauge };
-        let make = |_| Instrument::Gauge(Gauge::new(self.0.options.is_on));
+        let make = |_: &_, _| Instrument::Gauge(Gauge::new(self.0.options.is_on));
         match self.series(&want, labels, make)? {
             Instrument::Gauge(gauge) => Ok(gauge),
             _ => unreachable!("{SAME_KIND}"),
@@ -176,7 +177,7 @@ impl Registry {
         labels: &[(&str, &str)],
     ) -> Result<FloatGauge, Error> {
         let want = Want { name: plain_name(name)?, help, kind: FamilyKind::FloatGauge };
-        let make = |_| Instrument::FloatGauge(FloatGauge::new(self.0.options.is_on));
+        let make = |_: &_, _| Instrument::FloatGauge(FloatGauge::new(self.0.options.is_on));
         match self.series(&want, labels, make)? {
             Instrument::FloatGauge(gauge) => Ok(gauge),
             _ => unreachable!("{SAME_KIND}"),
@@ -198,9 +199,9 @@ impl Registry {
     ) -> Result<Histogram, Error> {
         let layout = buckets.into().into_layout();
         layout.check(name)?;
-        let kind = FamilyKind::Histogram { layout: layout.clone() };
+        let kind = FamilyKind::Histogram { layout: Arc::new(layout) };
         let want = Want { name: plain_name(name)?, help, kind };
-        let make = |_| Instrument::Histogram(self.new_histogram(layout));
+        let make = |kind: &FamilyKind, _| Instrument::Histogram(self.new_histogram(kind));
         match self.series(&want, labels, make)? {
             Instrument::Histogram(histogram) => Ok(histogram),
             _ => unreachable!("{SAME_KIND}"),
@@ -223,10 +224,10 @@ impl Registry {
         let layout = Layout::logarithmic(options.relative_error, options.min, options.max);
         check_summary(name, options)?;
         layout.check(name)?;
-        let kind = FamilyKind::Summary { options: options.clone() };
+        let kind = FamilyKind::Summary { options: options.clone(), layout: Arc::new(layout) };
         let want = Want { name: plain_name(name)?, help, kind };
-        let make = |_| {
-            Instrument::Summary(Summary::new(self.new_histogram(layout), options, clock::now()))
+        let make = |kind: &FamilyKind, _| {
+            Instrument::Summary(Summary::new(self.new_histogram(kind), options, clock::now()))
         };
         match self.series(&want, labels, make)? {
             Instrument::Summary(summary) => Ok(summary),
@@ -304,7 +305,7 @@ impl Registry {
         ];
         for (name, help, counter) in own {
             let want = Want { name, help, kind: FamilyKind::Counter };
-            self.series(&want, &[], |_| Instrument::Counter(counter.clone()))?;
+            self.series(&want, &[], |_, _| Instrument::Counter(counter.clone()))?;
         }
         Ok(())
     }
@@ -318,17 +319,20 @@ impl Registry {
         self.0.families.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn new_histogram(&self, layout: Layout) -> Histogram {
+    /// Makes a histogram with the buckets of its family.
+    fn new_histogram(&self, kind: &FamilyKind) -> Histogram {
+        let (FamilyKind::Histogram { layout } | FamilyKind::Summary { layout, .. }) = kind else {
+            unreachable!("{SAME_KIND}")
+        };
         let Options { slots, is_on, .. } = self.0.options;
-        let refused = self.0.arena.counter();
-        Histogram::new(layout, is_on.then_some(slots), refused, self.0.refused.clone())
+        Histogram::new(Arc::clone(layout), is_on.then_some(slots), self.0.refused.clone())
     }
 
     fn series(
         &self,
         want: &Want<'_>,
         labels: &[(&str, &str)],
-        make: impl FnOnce(u64) -> Instrument,
+        make: impl FnOnce(&FamilyKind, u64) -> Instrument,
     ) -> Result<Instrument, Kind> {
         let labels = sorted_labels(want.name, labels)?;
         let mut families = self.families();
@@ -350,14 +354,14 @@ impl Registry {
                 let max = self.0.options.series_max;
                 return Err(Kind::Full { name: want.name.to_owned(), max });
             }
-            values.iter_mut().for_each(|value| OVERFLOW.clone_into(value));
+            values.iter_mut().for_each(|value| *value = OVERFLOW.into());
             if let Some(series) = family.series.get(&values) {
                 return Ok(series.instrument.clone());
             }
         }
         let labels = family.spell(&values);
         let carried = self.take_carried(want, &labels);
-        let instrument = make(carried.map_or(0, |carried| carried.value));
+        let instrument = make(&family.kind, carried.map_or(0, |carried| carried.value));
         let series = Series {
             id: self.0.next_id.fetch_add(1, Relaxed),
             labels,
@@ -406,8 +410,8 @@ fn check_summary(name: &str, options: &SummaryOptions) -> Result<(), Kind> {
     Err(Kind::Summary { name: name.to_owned(), reason })
 }
 
-fn label_values(labels: &[(&str, &str)]) -> Vec<String> {
-    labels.iter().map(|&(_, value)| value.to_owned()).collect()
+fn label_values(labels: &[(&str, &str)]) -> LabelValues {
+    labels.iter().map(|&(_, value)| value.into()).collect()
 }
 
 const QUANTILES_MAX: usize = 16;

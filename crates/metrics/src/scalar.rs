@@ -17,7 +17,8 @@ struct CounterInner {
     cells: CounterCells,
     /// What the counter had before this process began.
     carried: u64,
-    exemplar: Mutex<Option<Seen>>,
+    /// Boxed, as hardly any counter has one.
+    exemplar: Mutex<Option<Box<Seen>>>,
 }
 
 impl Counter {
@@ -38,7 +39,7 @@ impl Counter {
     pub fn add_with_exemplar(&self, n: u64, exemplar: Exemplar, at: SystemTime) {
         self.add(n);
         if let Ok(mut last) = self.0.exemplar.try_lock() {
-            *last = Some(Seen { exemplar, value: n as f64, at });
+            *last = Some(Box::new(Seen { exemplar, value: n as f64, at }));
         }
     }
 
@@ -53,7 +54,7 @@ impl Counter {
     }
 
     pub(crate) fn exemplar(&self) -> Option<Seen> {
-        self.0.exemplar.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.exemplar.lock().unwrap_or_else(PoisonError::into_inner).as_deref().cloned()
     }
 }
 

@@ -204,6 +204,8 @@ fn malformed_units_summaries_and_exemplars_are_refused() -> Result<(), Error> {
     assert!(Exemplar::new(&[("1", "x")]).expect_err("a digit").is_invalid());
     assert!(Exemplar::new(&[("trace", &"x".repeat(124))]).expect_err("129").is_invalid());
     assert!(Exemplar::new(&[("trace", &"x".repeat(123))]).is_ok());
+    let twice = Exemplar::new(&[("a", "1"), ("b", "2"), ("a", "3")]).expect_err("a is twice");
+    assert!(twice.is_invalid() && twice.to_string().contains("twice"), "{twice}");
     Ok(())
 }
 

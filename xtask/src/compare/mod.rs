@@ -14,6 +14,7 @@ mod proxy;
 mod record;
 mod report;
 mod scheduler;
+mod statistics;
 
 use std::fs;
 use std::path::Path;
@@ -25,7 +26,7 @@ use crate::error::{Context, Error, Result};
 use report::Report;
 
 /// What the command line asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Options {
     /// One round of short cases, for a look in under a minute.
     pub(crate) quick: bool,
@@ -113,6 +114,7 @@ type Measure = fn(&Path, &Workspace, &Options) -> Result<Report>;
 /// What can be compared; an area is added when it has something to measure.
 const AREAS: &[(&str, Measure)] = &[
     ("bus", bus::measure),
+    ("measuring", proxy::measure_metrics),
     ("memory", memory::measure),
     ("metrics", metrics::measure),
     ("proxy", proxy::measure),

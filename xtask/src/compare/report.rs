@@ -7,11 +7,15 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::statistics::{interval, median};
+
 /// Everything one run found.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// The target that is ours.
     ours: &'static str,
+    /// Tables say how sure the ratios are.
+    has_intervals: bool,
     samples: Vec<Sample>,
     /// What went wrong; such a case has no sample.
     pub(crate) failures: Vec<Failure>,
@@ -65,12 +69,36 @@ impl fmt::Display for Failure {
 impl Report {
     /// Starts a report without samples.
     pub(crate) fn new(ours: &'static str) -> Self {
-        Self { ours, samples: Vec::new(), failures: Vec::new() }
+        Self { ours, has_intervals: false, samples: Vec::new(), failures: Vec::new() }
+    }
+
+    /// Lets tables give the interval of each ratio, for runs that look for small differences.
+    pub(crate) fn with_intervals(self) -> Self {
+        Self { has_intervals: true, ..self }
     }
 
     /// Adds samples in the order in which tables show their metrics.
     pub(crate) fn extend(&mut self, samples: impl IntoIterator<Item = Sample>) {
         self.samples.extend(samples);
+    }
+
+    /// Adds `mean`: of its quantity the geometric mean over all cases, for each target and round
+    /// that has every case.
+    pub(crate) fn add_mean(&mut self, mean: Metric) {
+        let mut metrics = self.metrics();
+        metrics.retain(|metric| metric.quantity == mean.quantity);
+        let rounds = self.samples.iter().map(|sample| sample.round).max().unwrap_or(0);
+        for target in self.targets() {
+            for round in 1..=rounds {
+                let of_round = |metric: &Metric| {
+                    self.values(*metric, target).find(|(other, _)| *other == round)
+                };
+                let logs = metrics.iter().map(|metric| Some(of_round(metric)?.1.ln()));
+                let Some(sum) = logs.sum::<Option<f64>>() else { continue };
+                let value = (sum / metrics.len() as f64).exp();
+                self.samples.push(Sample { target, round, metric: mean, value });
+            }
+        }
     }
 
     /// Returns the comparison for programs: one row for each metric and peer.
@@ -83,6 +111,7 @@ impl Report {
                 let Some(theirs) = self.median_of(metric, peer) else { continue };
                 let ratios = self.ratios(metric, better, peer);
                 let Some(ratio) = median(&ratios) else { continue };
+                let (low, high) = interval(&ratios).unzip();
                 rows.push(json!({
                     "case": format!("{}: {}", metric.case, metric.quantity),
                     "ours": ours,
@@ -91,6 +120,8 @@ impl Report {
                     "unit": metric.unit,
                     "better": match better { Better::Higher => "higher", Better::Lower => "lower" },
                     "ratio": ratio,
+                    "ratio_low": low,
+                    "ratio_high": high,
                     "runs": ratios.len(),
                 }));
             }
@@ -143,9 +174,15 @@ impl Report {
     /// The median, and for a peer how ours compares with it.
     fn cell(&self, metric: Metric, target: &str) -> String {
         let Some(value) = self.median_of(metric, target) else { return "-".to_owned() };
-        let ratio = metric.better.filter(|_| target != self.ours);
-        let ratio = ratio.and_then(|better| median(&self.ratios(metric, better, target)));
-        ratio.map_or_else(|| number(value), |ratio| format!("{} ({ratio:.2})", number(value)))
+        let better = metric.better.filter(|_| target != self.ours);
+        let ratios = better.map(|better| self.ratios(metric, better, target)).unwrap_or_default();
+        match (median(&ratios), interval(&ratios).filter(|_| self.has_intervals)) {
+            (None, _) => number(value),
+            (Some(ratio), None) => format!("{} ({ratio:.2})", number(value)),
+            (Some(ratio), Some((low, high))) => {
+                format!("{} ({ratio:.3}, {low:.3} to {high:.3})", number(value))
+            }
+        }
     }
 
     /// Metrics in the order in which cases and then quantities first came.
@@ -194,17 +231,6 @@ impl Report {
         });
         ratios.filter(|ratio| ratio.is_finite()).collect()
     }
-}
-
-/// Returns the middle value, the mean of the two middle ones for an even count.
-pub(crate) fn median(values: &[f64]) -> Option<f64> {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        return values.get(middle).copied();
-    }
-    Some(f64::midpoint(*values.get(middle.checked_sub(1)?)?, *values.get(middle)?))
 }
 
 /// Writes a value with about three digits: `1,234,567`, `12.3`, `0.57`.
@@ -306,6 +332,24 @@ mod tests {
         let mut report = report(&[(RATE, "tidemill", &[100.0])]);
         report.extend([Sample { target: "nginx", round: 2, metric: RATE, value: 10.0 }]);
         assert!(report.rows().is_empty());
+    }
+
+    #[test]
+    fn tables_say_how_sure_ratios_are_where_asked() {
+        let off: &[f64] = &[1.0, 1.0, 1.1, 1.1, 1.2, 0.9];
+        let report = report(&[(P99, "tidemill", &[1.0; 6]), (P99, "off", off)]);
+        assert!(!report.tables().contains(" to "));
+        assert!(report.with_intervals().tables().contains("1.05 (1.050, 0.900 to 1.200)"));
+    }
+
+    #[test]
+    fn a_mean_is_of_rounds_that_have_every_case() {
+        let other = Metric { case: "redis P16", ..P99 };
+        let mut report = report(&[(P99, "tidemill", &[2.0, 1.0]), (other, "tidemill", &[8.0])]);
+        let mean = Metric { case: "all loads", ..P99 };
+        report.add_mean(mean);
+        let values: Vec<_> = report.values(mean, "tidemill").collect();
+        assert!(matches!(values[..], [(1, value)] if (value - 4.0).abs() < 1e-9), "{values:?}");
     }
 
     #[test]

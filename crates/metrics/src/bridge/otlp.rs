@@ -24,7 +24,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 
 use crate::distribution::Distribution;
-use crate::family::{Family, FamilyKind, Instrument, Series};
+use crate::family::{Family, FamilyKind, Instrument, LabelValues, Series};
 use crate::{Registry, clock};
 
 /// Posts a registry to a collector's OTLP/HTTP endpoint.
@@ -157,7 +157,7 @@ fn metric(name: &str, family: &Family, now: Instant, at: SystemTime) -> Metric {
     let at = nanos(at);
     let points = || family.series.iter();
     let numbers = || {
-        let number = |(values, series): (&Vec<String>, &Series)| {
+        let number = |(values, series): (&LabelValues, &Series)| {
             number_point(attributes(family, values), series, at)
         };
         points().map(number).collect()
@@ -303,7 +303,7 @@ fn explicit_point(
     }
 }
 
-fn attributes(family: &Family, values: &[String]) -> Vec<KeyValue> {
+fn attributes(family: &Family, values: &LabelValues) -> Vec<KeyValue> {
     family.label_names.iter().zip(values).map(|(name, value)| text(name, value)).collect()
 }
 

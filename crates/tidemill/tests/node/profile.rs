@@ -81,6 +81,10 @@ fn record_writes_every_form_or_says_why_it_may_not() {
     assert!(text(&folded).lines().all(|line| line.starts_with("sh")), "{}", text(&folded));
     assert!(serde_json::from_str::<Value>(&text(&firefox)).is_ok());
     assert!(fs::metadata(&pprof).is_ok_and(|file| file.len() > 100));
+    // A sample a second of processor time: `true` ends before the first.
+    let none = run(&["perf", "record", "-F", "1", "-o", &folded, "--", "true"]);
+    assert!(none.stderr.contains("no samples in"), "{none:?}");
+    assert_eq!(text(&folded), "");
 }
 
 #[test]

@@ -31,22 +31,61 @@ use target::{Bench, Target, Way};
 /// Fails when a peer is missing, our binary does not build, or an interrupt comes; a case that
 /// fails is in the report instead.
 pub(crate) fn measure(root: &Path, workspace: &Workspace, options: &Options) -> Result<Report> {
-    let names = Options::choose(&options.targets, &Target::ALL.map(Target::name))?;
-    let groups = Options::choose(&options.groups, &GROUPS.map(|(name, ..)| name))?;
-    let groups = GROUPS.iter().filter(|(name, ..)| groups.contains(name)).collect::<Vec<_>>();
-    let mut targets = Target::ALL.to_vec();
-    targets.retain(|target| names.contains(&target.name()));
     let missing = packages::missing(FOR_PROXY_COMPARISON);
     if !missing.is_empty() {
         packages::install(&missing)?;
     }
+    let report = Report::new(Target::Tidemill.name());
+    rounds(root, workspace, options, (&Target::ALL, &GROUPS), report)
+}
+
+/// Measures what being measured costs: ours with metrics and without, in turn under loads of a
+/// second or less. Many short rounds resolve what a few long ones cannot, because a machine's
+/// moods outlast a load; the interval that the report gives says how far.
+///
+/// # Errors
+///
+/// As for [`measure`].
+pub(crate) fn measure_metrics(
+    root: &Path,
+    workspace: &Workspace,
+    options: &Options,
+) -> Result<Report> {
+    let missing = packages::missing(FOR_PROXY_COMPARISON);
+    if !missing.is_empty() {
+        packages::install(&missing)?;
+    }
+    let short = Options { quick: true, ..options.clone() };
+    let targets = [Target::Tidemill, Target::Unmeasured];
+    let groups = [GROUPS[0], GROUPS[1]];
+    let report = Report::new(Target::Tidemill.name()).with_intervals();
+    let mut report = rounds(root, workspace, &short, (&targets, &groups), report)?;
+    // Seconds per million requests are microseconds per request.
+    report.add_mean(metric("all loads", "CPU", "us/request", Better::Lower));
+    Ok(report)
+}
+
+/// Takes every target through every group, once in each round.
+fn rounds(
+    root: &Path,
+    workspace: &Workspace,
+    options: &Options,
+    (targets, groups): (&[Target], &[Group]),
+    mut report: Report,
+) -> Result<Report> {
+    let names: Vec<_> = targets.iter().map(|target| target.name()).collect();
+    let chosen = Options::choose(&options.targets, &names)?;
+    let mut targets = targets.to_vec();
+    targets.retain(|target| chosen.contains(&target.name()));
+    let names: Vec<_> = groups.iter().map(|(name, ..)| *name).collect();
+    let chosen = Options::choose(&options.groups, &names)?;
+    let groups: Vec<_> = groups.iter().filter(|(name, ..)| chosen.contains(name)).collect();
     if targets.iter().any(|target| matches!(target, Target::Tidemill | Target::Unmeasured)) {
         build(root)?;
     }
     let scratch = workspace.target_dir.join(format!("compare/scratch-{}", std::process::id()));
     let bench = Bench::new(scratch, workspace.target_dir.join("release/tidemill"))?;
 
-    let mut report = Report::new(Target::Tidemill.name());
     let steps = options.rounds as usize * targets.len() * groups.len();
     let mut progress = Progress::new(u32::try_from(steps).unwrap_or(u32::MAX));
     for round in 1..=options.rounds {
@@ -86,8 +125,10 @@ fn build(root: &Path) -> Result<()> {
 
 type Cases = fn(&mut Run<'_>) -> Result<()>;
 
-/// Cases that share a backend.
-const GROUPS: [(&str, Cases); 5] = [
+/// A name, and cases that share a backend.
+type Group = (&'static str, Cases);
+
+const GROUPS: [Group; 5] = [
     ("redis", redis),
     ("http", http),
     ("bulk", bulk),

@@ -189,14 +189,23 @@ fn cannot_write(path: &Path, error: &io::Error) -> Failure {
 
 fn summary(profile: &Profile) -> String {
     let losses = profile.losses();
-    let mut text = format!(
-        "{} samples in {:.2} s, {:.1} % followed to the thread's first function, {:.1} % under \
-         main",
-        grouped(profile.samples()),
-        profile.duration().as_secs_f64(),
-        profile.complete_share() * 100.0,
-        profile.share_under("main") * 100.0,
-    );
+    let seconds = profile.duration().as_secs_f64();
+    let mut text = if profile.samples() == 0 {
+        format!(
+            "no samples in {seconds:.2} s: it used less processor time than lies between two \
+             samples, {:.2} ms at {} Hz (--frequency)",
+            1e3 / f64::from(profile.frequency()),
+            profile.frequency(),
+        )
+    } else {
+        format!(
+            "{} samples in {seconds:.2} s, {:.1} % followed to the thread's first function, \
+             {:.1} % under main",
+            grouped(profile.samples()),
+            profile.complete_share() * 100.0,
+            profile.share_under("main") * 100.0,
+        )
+    };
     let lost = [
         (losses.records, "records lost, the ring was full"),
         (losses.throttled, "times throttled by the kernel"),
