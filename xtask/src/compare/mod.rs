@@ -14,6 +14,7 @@ mod proxy;
 mod record;
 mod report;
 mod scheduler;
+mod workstream;
 
 use std::fs;
 use std::path::Path;
@@ -117,6 +118,7 @@ const AREAS: &[(&str, Measure)] = &[
     ("metrics", metrics::measure),
     ("proxy", proxy::measure),
     ("scheduler", scheduler::measure),
+    ("workstream", workstream::measure),
 ];
 
 const ROUNDS: u32 = 3;
