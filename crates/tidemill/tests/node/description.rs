@@ -96,7 +96,8 @@ fn fill(path: &str, proxy: &str, backend: &str) -> String {
 /// Schemathesis looks at those of the workspace.
 fn is_of_node(path: &str) -> bool {
     let ours = ["events", "history", "jobs", "openapi", "proxies"];
-    !path.starts_with("/api/") || ours.iter().any(|part| path.contains(part))
+    let Some(path) = path.strip_prefix("/api/v1/") else { return true };
+    ours.iter().any(|part| path.starts_with(part))
 }
 
 /// An id that nothing has.
