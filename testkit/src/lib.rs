@@ -10,6 +10,7 @@
 //! | one HTTP request | [`http`] |
 //! | redis-benchmark, wrk, iperf3 and their figures | [`tool`] |
 //! | the built node | [`Tidemill`] |
+//! | programs from PyPI and npm | [`registry`] |
 //! | any other program | [`Launch`], [`Process`] |
 //!
 //! Rules: a peer is ready when it is returned and dies when it is dropped. A program that is not
@@ -26,6 +27,7 @@ mod peer;
 mod port;
 mod process;
 mod procfs;
+pub mod registry;
 mod tidemill;
 pub mod tool;
 mod wait;

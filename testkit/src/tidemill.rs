@@ -167,6 +167,47 @@ impl Node {
         self.tidemill.launch.clone().args(args).run(within)
     }
 
+    /// Returns a header with its API token.
+    ///
+    /// # Panics
+    ///
+    /// When it has none.
+    #[track_caller]
+    pub fn bearer(&self) -> String {
+        let file = self.data_dir().join("token");
+        match fs::read_to_string(&file) {
+            Ok(token) => format!("Bearer {}", token.trim()),
+            Err(error) => panic!("{}: {error}: {}", file.display(), self.process),
+        }
+    }
+
+    /// Makes a request to the API with its token and a JSON body, if that is not empty.
+    ///
+    /// # Panics
+    ///
+    /// When there is no complete answer.
+    #[track_caller]
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Response {
+        let bearer = self.bearer();
+        let mut headers = vec![("Authorization", bearer.as_str())];
+        if !body.is_empty() {
+            headers.push(("Content-Type", "application/json"));
+        }
+        http::request(self.address(), method, path, &headers, body)
+    }
+
+    /// Kills it with SIGKILL, unless it has ended, and returns it as it was before the start, with
+    /// everything that it left on disk.
+    pub fn into_stopped(self) -> Tidemill {
+        self.process.kill();
+        self.tidemill
+    }
+
+    /// Returns the folder where it runs, which is also its home.
+    pub fn folder(&self) -> &Path {
+        self.tidemill.folder()
+    }
+
     /// Returns its process: signals, output, open files, CPU time.
     pub fn process(&self) -> &Process {
         &self.process

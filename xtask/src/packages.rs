@@ -28,6 +28,7 @@ enum Proof {
 
 /// Everything that some test uses.
 pub(crate) const FOR_TESTS: &[&Package] = &[
+    &CHROMIUM,
     &CPIO,
     &GIT,
     &HAPROXY,
@@ -35,7 +36,10 @@ pub(crate) const FOR_TESTS: &[&Package] = &[
     &NATS,
     &NGINX,
     &NGINX_STREAM,
+    &NODEJS,
+    &NPM,
     &PROMETHEUS,
+    &PYTHON,
     &QEMU,
     &REDIS,
     &REDIS_TOOLS,
@@ -52,6 +56,9 @@ pub(crate) const FOR_PROXY_COMPARISON: &[&Package] =
 
 /// What `compare scheduler` runs against.
 pub(crate) const FOR_SCHEDULER_COMPARISON: &[&Package] = &[&NATS];
+
+/// What `compare workstream` runs against; Backlog.md comes from npm.
+pub(crate) const FOR_WORKSTREAM_COMPARISON: &[&Package] = &[&GIT, &NODEJS, &NPM, &TASKWARRIOR];
 
 /// Returns the packages of `wanted` that are not there.
 pub(crate) fn missing(wanted: &[&'static Package]) -> Vec<&'static Package> {
@@ -166,6 +173,7 @@ const POLICY_PATH: &str = "/usr/sbin/policy-rc.d";
 /// Where Debian's nginx keeps the module for TCP.
 pub(crate) const NGINX_STREAM_MODULE: &str = "/usr/lib/nginx/modules/ngx_stream_module.so";
 
+const CHROMIUM: Package = program("chromium", "chromium");
 const CPIO: Package = program("cpio", "cpio");
 const GIT: Package = program("git", "git");
 const HAPROXY: Package = program("haproxy", "haproxy");
@@ -174,10 +182,15 @@ const NATS: Package = program("nats-server", "nats-server");
 const NGINX: Package = program("nginx-light", "nginx");
 const NGINX_STREAM: Package =
     Package { name: "libnginx-mod-stream", proof: Proof::File(NGINX_STREAM_MODULE) };
+const NODEJS: Package = program("nodejs", "node");
+const NPM: Package = program("npm", "npm");
 const PROMETHEUS: Package = program("prometheus", "promtool");
+// Brings Python where there is none; without it an environment cannot be made.
+const PYTHON: Package = program("python3-venv", "python3");
 const QEMU: Package = program("qemu-system-x86", "qemu-system-x86_64");
 const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
+const TASKWARRIOR: Package = program("taskwarrior", "task");
 const TREE: Package = program("tree", "tree");
 const WRK: Package = program("wrk", "wrk");
 

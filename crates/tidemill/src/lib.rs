@@ -4,6 +4,7 @@
 //! command --> config (file -> settings) --> node (engine + files + reload) --> http (API, page)
 //!    |                                                                           ^
 //!    +--- client (status, backend, explain) -------- asks a running node --------+
+//!    +--- desk (task, memory, mcp) ----- a node that serves the workspace, else the store
 //! ```
 //!
 //! It is a library so that its tests can reach it; nothing else depends on it. Only this crate
@@ -12,6 +13,8 @@
 mod client;
 pub mod command;
 pub mod config;
+mod desk;
 mod http;
 mod jobs;
+mod mcp;
 mod node;

@@ -15,6 +15,7 @@ mod record;
 mod report;
 mod scheduler;
 mod statistics;
+mod workstream;
 
 use std::fs;
 use std::path::Path;
@@ -119,6 +120,7 @@ const AREAS: &[(&str, Measure)] = &[
     ("metrics", metrics::measure),
     ("proxy", proxy::measure),
     ("scheduler", scheduler::measure),
+    ("workstream", workstream::measure),
 ];
 
 const ROUNDS: u32 = 3;

@@ -47,6 +47,13 @@ impl Failure {
         Self { blame: Blame::Command(code), message: message.into(), is_located: false }
     }
 
+    /// Adds what else has to be known.
+    #[must_use]
+    pub(crate) fn with(mut self, more: &str) -> Self {
+        self.message = format!("{}; {more}", self.message);
+        self
+    }
+
     pub(crate) fn code(&self) -> u8 {
         match self.blame {
             Blame::Answer => 1,

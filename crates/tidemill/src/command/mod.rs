@@ -23,13 +23,19 @@ mod backend;
 mod check;
 mod explain;
 mod failure;
+mod files;
 mod generate;
 mod job;
+mod mcp;
+mod memory;
+mod open;
 mod output;
 mod perf;
+mod plan;
 mod proxy;
 mod signals;
 mod status;
+mod task;
 mod trace;
 mod up;
 
@@ -57,6 +63,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Perf(arguments) => perf::run(arguments, &output),
         Command::Trace(arguments) => trace::run(arguments, &output),
         Command::Job(arguments) => job::run(&cli.common, arguments, &output),
+        Command::Task(arguments) => task::run(&cli.common, arguments, &output),
+        Command::Memory(arguments) => memory::run(&cli.common, arguments, &output),
+        Command::Plan(arguments) => plan::run(&cli.common, arguments, &output),
+        Command::Files(arguments) => files::run(&cli.common, arguments, &output),
+        Command::Mcp(arguments) => mcp::run(&cli.common, arguments),
+        Command::Open(arguments) => open::run(&cli.common, arguments, &output),
         Command::Completions(arguments) => generate::completions(arguments, &output),
         Command::Man(arguments) => generate::man(arguments, &output),
     };
@@ -91,7 +103,7 @@ struct Cli {
 }
 
 /// Flags that every command takes.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct Common {
     /// Configuration file [default: tidemill.toml here, else built-in defaults]
@@ -141,6 +153,12 @@ enum Command {
     Perf(perf::Arguments),
     Trace(trace::Arguments),
     Job(job::Arguments),
+    Task(task::Arguments),
+    Memory(memory::Arguments),
+    Plan(plan::Arguments),
+    Files(files::Arguments),
+    Mcp(mcp::Arguments),
+    Open(open::Arguments),
     Completions(generate::CompletionsArguments),
     Man(generate::ManArguments),
 }
@@ -150,6 +168,8 @@ Examples:
   tidemill up --demo       see it live: two backends, a proxy, traffic, a page
   tidemill proxy --listen 127.0.0.1:8080 --backend 127.0.0.1:6379
                            a proxy without a file
+  tidemill task add \"Write the guide\"
+                           a task in .workspace here, with or without a node
   tidemill check --sample > tidemill.toml
                            a file with every key, to start from
 

@@ -12,6 +12,8 @@ use super::{Color, Failure};
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) is_json: bool,
+    /// Columns of the terminal; `None` where standard output is none.
+    pub(crate) width: Option<usize>,
     is_coloured: bool,
     is_coloured_on_stderr: bool,
 }
@@ -30,6 +32,7 @@ impl Output {
     pub(crate) fn new(color: Color, is_json: bool) -> Self {
         Self {
             is_json,
+            width: terminal_width(),
             is_coloured: wants_colour(color, &io::stdout()),
             is_coloured_on_stderr: wants_colour(color, &io::stderr()),
         }
@@ -137,6 +140,15 @@ pub(crate) fn wants_colour(color: Color, stream: &impl IsTerminal) -> bool {
     }
 }
 
+/// Returns a text that has at most `chars` characters; what is cut off shows as `…`.
+pub(crate) fn cut(text: &str, chars: usize) -> String {
+    if text.chars().count() <= chars {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
+    kept.trim_end().to_owned() + "…"
+}
+
 /// Returns a count with a comma after every third digit.
 pub(crate) fn grouped(count: u64) -> String {
     let digits = count.to_string();
@@ -148,6 +160,11 @@ pub(crate) fn grouped(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
 fn write(stream: &mut impl Write, text: &str) {
@@ -167,6 +184,14 @@ mod tests {
         assert_eq!(grouped(999), "999");
         assert_eq!(grouped(1_000), "1,000");
         assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!(cut("tide", 4), "tide");
+        assert_eq!(cut("tidemill", 5), "tide…");
+        assert_eq!(cut("ééé", 2), "é…");
+        assert_eq!(cut("a b c", 3), "a…");
     }
 
     #[test]

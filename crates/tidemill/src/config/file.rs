@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use super::problem::position;
-use super::{Config, Machine, NodeSettings, Problem, read};
+use super::{Config, Machine, NodeSettings, Problem, WorkstreamSettings, read};
 
 /// The file that a configuration is read from, again at each reload.
 #[derive(Debug, Clone)]
@@ -103,12 +103,27 @@ impl Source {
     ///
     /// When the file cannot be read.
     pub fn data_dir(&self) -> Result<String, LoadError> {
+        let written = self.written("node", "data_dir")?;
+        Ok(written.unwrap_or_else(|| NodeSettings::default().data_dir))
+    }
+
+    /// Returns `workstream.path` as far as the file tells it, as [`data_dir`](Self::data_dir) does.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn workspace(&self) -> Result<String, LoadError> {
+        let written = self.written("workstream", "path")?;
+        Ok(written.unwrap_or_else(|| WorkstreamSettings::default().path))
+    }
+
+    /// Returns a string of the file, broken or not.
+    fn written(&self, section: &str, key: &str) -> Result<Option<String>, LoadError> {
         let text = self.text()?.unwrap_or_default();
         let (document, _) = DeTable::parse_recoverable(&text);
-        let node = document.get_ref().get("node").and_then(|node| node.get_ref().as_table());
-        let data_dir = node.and_then(|node| node.get("data_dir"));
-        let named = data_dir.and_then(|value| value.get_ref().as_str());
-        Ok(named.map_or_else(|| NodeSettings::default().data_dir, str::to_owned))
+        let table = document.get_ref().get(section).and_then(|table| table.get_ref().as_table());
+        let value = table.and_then(|table| table.get(key));
+        Ok(value.and_then(|value| value.get_ref().as_str()).map(str::to_owned))
     }
 
     fn name(&self) -> String {

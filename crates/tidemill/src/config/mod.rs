@@ -1,9 +1,9 @@
 //! The configuration file `tidemill.toml`: one table of keys and everything that follows from it.
 //!
-//! `node.rs` and `proxy/` hold the rows, in the shape that `definition.rs` gives them. `read.rs`
-//! reads a file by them, `reference.rs` renders the reference page and the sample file, `schema.rs`
-//! the JSON schema. A new key is one new row, and one in the test that proves that it changes
-//! something.
+//! `node.rs`, `proxy/` and `workstream.rs` hold the rows, in the shape that `definition.rs` gives
+//! them. `read.rs` reads a file by them, `reference.rs` renders the reference page and the sample
+//! file, `schema.rs` the JSON schema. A new key is one new row, and one in the test that proves
+//! that it changes something.
 
 mod definition;
 mod file;
@@ -16,6 +16,7 @@ mod reference;
 mod resolve;
 mod schema;
 mod value;
+mod workstream;
 
 use tidemill_proxy::core::settings::ProxySettings;
 
@@ -29,6 +30,7 @@ pub use reference::{Row, reference, rows, sample};
 pub use resolve::{Excess, Machine};
 pub use schema::schema;
 pub use value::{Endpoint, format_duration, parse_duration, parse_endpoint, parse_listen};
+pub use workstream::WorkstreamSettings;
 
 /// A whole configuration, found good.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,12 +43,15 @@ pub struct Config {
     pub cluster: ClusterSettings,
     /// Each `[[proxy]]`, in the order of the file.
     pub proxies: Vec<ProxySettings>,
+    /// What `[workstream]` says.
+    pub workstream: WorkstreamSettings,
 }
 
 /// Every section: its name and its head in a file.
-const SECTIONS: [(&str, &str); 4] = [
+const SECTIONS: [(&str, &str); 5] = [
     ("node", "`[node]`"),
     ("jobs", "`[jobs]`"),
     ("cluster", "`[cluster]`"),
     ("proxy", "`[[proxy]]`"),
+    ("workstream", "`[workstream]`"),
 ];

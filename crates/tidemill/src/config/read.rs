@@ -23,6 +23,7 @@ use super::node::NODE;
 use super::problem::{Findings, Problem};
 use super::proxy::{PROXY, ProxyDraft};
 use super::resolve::{self, Machine};
+use super::workstream::WORKSTREAM;
 use super::{Config, SECTIONS};
 
 /// Reads the text of the file that is called `file` in messages.
@@ -100,6 +101,10 @@ impl Reader<'_> {
                         reader.findings.push(&at, misfit.what, misfit.right);
                     }
                     proxies.push(draft);
+                });
+            } else if name == WORKSTREAM.name {
+                self.section(&WORKSTREAM, key, value, |reader, place, table| {
+                    reader.table(WORKSTREAM.keys, table, place, &mut config.workstream);
                 });
             } else {
                 let right = match nearest(name, SECTIONS.map(|(name, _)| name)) {

@@ -6,6 +6,7 @@ use super::definition::{Key, Kind, Presence, Section};
 use super::jobs::{CLUSTER, JOBS};
 use super::node::NODE;
 use super::proxy::PROXY;
+use super::workstream::WORKSTREAM;
 
 /// One key as documentation and tests see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,7 @@ pub fn rows() -> Vec<Row> {
     push_rows(JOBS.name, JOBS.keys, &mut rows);
     push_rows(CLUSTER.name, CLUSTER.keys, &mut rows);
     push_rows(PROXY.name, PROXY.keys, &mut rows);
+    push_rows(WORKSTREAM.name, WORKSTREAM.keys, &mut rows);
     rows
 }
 
@@ -37,6 +39,7 @@ pub fn reference() -> String {
     page.push_str(&section_page(&JOBS));
     page.push_str(&section_page(&CLUSTER));
     page.push_str(&section_page(&PROXY));
+    page.push_str(&section_page(&WORKSTREAM));
     write!(page, "\n## A file with everything\n\n```toml\n{}```\n", sample())
         .expect("writing to a string cannot fail");
     page
@@ -52,6 +55,7 @@ pub fn sample() -> String {
     sample_section(&CLUSTER, &mut file);
     file.push('\n');
     sample_section(&PROXY, &mut file);
+    sample_section(&WORKSTREAM, &mut file);
     file
 }
 

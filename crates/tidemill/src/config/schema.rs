@@ -9,6 +9,7 @@ use super::definition::{Key, Kind, Presence, Section};
 use super::jobs::{CLUSTER, JOBS};
 use super::node::NODE;
 use super::proxy::PROXY;
+use super::workstream::WORKSTREAM;
 
 /// Returns the schema of `tidemill.toml`.
 pub fn schema() -> Value {
@@ -17,6 +18,7 @@ pub fn schema() -> Value {
     sections.insert(JOBS.name.to_owned(), section(&JOBS));
     sections.insert(CLUSTER.name.to_owned(), section(&CLUSTER));
     sections.insert(PROXY.name.to_owned(), section(&PROXY));
+    sections.insert(WORKSTREAM.name.to_owned(), section(&WORKSTREAM));
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "tidemill.toml",

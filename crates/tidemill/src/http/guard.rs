@@ -2,7 +2,8 @@
 //!
 //! A server on loopback is within reach of every web page that the user opens. A page elsewhere can
 //! make the browser send requests (seen by `Origin`), or let its own name resolve to this machine
-//! (DNS rebinding, seen by `Host`). Both headers must name this server; the token is asked besides.
+//! (DNS rebinding, seen by `Host`). Both headers must name this server; the token, or the cookie of
+//! a signed-in page, is asked besides.
 //!
 //! `Host` may be a loopback name or address, the address listened on, and, on a listener for every
 //! interface, any IP address: rebinding needs a name. A listener beyond loopback answers the open
@@ -18,8 +19,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Api;
 use super::problem::Problem;
+use super::session::Sessions;
+use super::{Api, pages};
 
 /// The secret that opens the API.
 pub(crate) struct Token(String);
@@ -29,8 +31,13 @@ impl Token {
         Self(secret)
     }
 
+    /// Returns the secret, to be handed to whom it is for.
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+
     /// Compares in a time that depends on the lengths only.
-    fn matches(&self, given: &str) -> bool {
+    pub(super) fn matches(&self, given: &str) -> bool {
         let (ours, given) = (self.0.as_bytes(), given.as_bytes());
         let difference = ours.iter().zip(given).fold(0, |sum, (a, b)| sum | (a ^ b));
         // The compiler must not learn that one difference settles it.
@@ -50,11 +57,32 @@ pub(super) async fn token(State(api): State<Arc<Api>>, request: Request, next: N
         let detail = "this node was started without a token; start it with TIDEMILL_TOKEN set";
         return Problem::new(StatusCode::FORBIDDEN, detail).into_response();
     };
-    if bearer(request.headers()).is_some_and(|given| token.matches(given)) {
+    let headers = request.headers();
+    let is_change = !request.method().is_safe();
+    let is_page = |sessions: &Sessions| sessions.lets_in(headers, is_change);
+    if bearer(headers).is_some_and(|given| token.matches(given))
+        || api.sessions.as_ref().is_some_and(is_page)
+    {
         return next.run(request).await;
     }
     let detail = "send `Authorization: Bearer` with the token in the file `token` of node.data_dir";
     let mut response = Problem::new(StatusCode::UNAUTHORIZED, detail).into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// Lets a request of a signed-in browser to a page pass; shows others how to sign in.
+pub(super) async fn page(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let is_change = !request.method().is_safe();
+    let is_in = |sessions: &Sessions| {
+        // A link from elsewhere may lead here; what changes something comes from the page.
+        if is_change { sessions.lets_in(headers, true) } else { sessions.has_cookie(headers) }
+    };
+    if api.sessions.as_ref().is_some_and(is_in) {
+        return next.run(request).await;
+    }
+    let mut response = pages::sign_in(StatusCode::UNAUTHORIZED, "This page needs a sign-in.");
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

@@ -4,20 +4,24 @@
 //! connection (bounded, timed) -> Host and Origin -> token -> body limit, deadline -> handler
 //! ```
 //!
-//! `/`, its two assets, `/healthz`, `/readyz` and `/metrics` are open; everything else takes the
-//! token. Errors are `application/problem+json` (RFC 9457). Handlers only read counters or hand one
-//! command to the engine; none of them waits for a peer.
+//! The page's files, its view of the proxies, `/healthz`, `/readyz` and `/metrics` are open; the
+//! API takes the token or the page's cookie, the rest of the page the cookie. Errors of the API are
+//! `application/problem+json` (RFC 9457). Handlers read counters, hand one command to the engine or
+//! make one call to the workspace; none of them waits for a peer.
 
 mod events;
+mod extract;
 mod guard;
 mod history;
 pub(crate) mod jobs;
 mod open;
 mod openapi;
-mod page;
+mod pages;
 mod problem;
 mod proxies;
 mod serve;
+mod session;
+mod workspace;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,17 +33,22 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, patch};
+use axum::routing::{MethodRouter, get, patch, post};
 use tidemill_metrics::Registry;
 use tidemill_proxy::Engine;
-use tokio::sync::{Semaphore, watch};
+use tidemill_workstream::Workstream;
+use tokio::sync::watch;
 
 use crate::command::Failure;
 use crate::jobs::Jobs;
 use crate::node::Remembered;
+pub(crate) use events::Events;
+pub(crate) use extract::AUTHOR;
 pub(crate) use guard::Token;
 use problem::Problem;
 pub(crate) use serve::Server;
+pub(crate) use session::{Sessions, SignIn};
+pub(crate) use workspace::alone;
 
 /// What the handlers know of the node.
 #[derive(Debug)]
@@ -50,13 +59,28 @@ pub(crate) struct Api {
     remembered: Remembered,
     /// Without one, nobody can use what takes a token.
     token: Option<Token>,
+    /// Browsers that are signed in; a node that keeps nothing on disk has none.
+    sessions: Option<Sessions>,
+    /// The workspace that the node serves, if it does.
+    workstream: Option<Arc<Workstream>>,
+    events: Arc<Events>,
+    /// Who changes things on the page: the user that the node runs as.
+    person: String,
     /// Where the server listens.
     address: SocketAddr,
     is_ready: AtomicBool,
     /// Turns true when the server stops; what goes on for long has to look.
     stop: watch::Sender<bool>,
-    /// Places for streams of events.
-    streams: Arc<Semaphore>,
+}
+
+/// What a node lets in and serves besides the proxies.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) token: Option<Token>,
+    pub(crate) sessions: Option<Sessions>,
+    pub(crate) workstream: Option<Workstream>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) person: String,
 }
 
 impl Api {
@@ -70,7 +94,7 @@ impl Api {
         jobs: Arc<Jobs>,
         registry: Registry,
         remembered: Remembered,
-        token: Option<Token>,
+        served: Served,
         address: SocketAddr,
     ) -> Result<Self, Failure> {
         let labels = [("version", VERSION), ("commit", COMMIT)];
@@ -78,16 +102,21 @@ impl Api {
             .gauge("tidemill_build_info", "The running build; always 1.", &labels)
             .map_err(|error| Failure::outside(format!("cannot register metrics: {error}")))?
             .set(1);
+        let Served { token, sessions, workstream, events, person } = served;
+        let workstream = workstream.map(Arc::new);
         Ok(Self {
             engine,
             jobs,
             registry,
             remembered,
             token,
+            sessions,
+            workstream,
+            events,
+            person,
             address,
             is_ready: AtomicBool::new(false),
             stop: watch::Sender::new(false),
-            streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
         })
     }
 
@@ -97,14 +126,11 @@ impl Api {
 }
 
 /// A path with what answers it.
-type Route = (&'static str, MethodRouter<Arc<Api>>);
+type Route<S> = (&'static str, MethodRouter<S>);
 
 /// Returns every path that is open to all.
-fn open_routes() -> Vec<Route> {
+fn open_routes() -> Vec<Route<Arc<Api>>> {
     vec![
-        ("/", get(page::page)),
-        ("/page.css", get(page::style)),
-        ("/page.js", get(page::script)),
         ("/healthz", get(open::healthz)),
         ("/readyz", get(open::readyz)),
         ("/metrics", get(open::metrics)),
@@ -112,10 +138,10 @@ fn open_routes() -> Vec<Route> {
 }
 
 /// Returns every path that takes the token.
-fn token_routes() -> Vec<Route> {
+fn token_routes() -> Vec<Route<Arc<Api>>> {
     vec![
+        ("/api/v1/events", get(events::stream)),
         ("/api/v1/openapi.json", get(openapi::document)),
-        ("/api/v1/events", get(events::events)),
         ("/api/v1/history", get(history::show)),
         ("/api/v1/jobs", get(jobs::list).post(jobs::submit).layer(jobs::body_limit())),
         ("/api/v1/jobs/{job}", get(jobs::show).patch(jobs::change)),
@@ -124,26 +150,45 @@ fn token_routes() -> Vec<Route> {
         ("/api/v1/proxies/{proxy}", get(proxies::show)),
         ("/api/v1/proxies/{proxy}/explain", get(proxies::explain)),
         ("/api/v1/proxies/{proxy}/backends/{backend}", patch(proxies::change_backend)),
+        ("/api/v1/sign-in", post(session::offer)),
     ]
 }
 
 fn router(api: Arc<Api>) -> Router {
-    let add = |router: Router<Arc<Api>>, (path, handler): Route| router.route(path, handler);
+    let add =
+        |router: Router<Arc<Api>>, (path, handler): Route<Arc<Api>>| router.route(path, handler);
     let guarded = token_routes()
         .into_iter()
         .fold(Router::new(), add)
+        .merge(of_workspace(&api))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::token));
-    open_routes()
+    let signed_in = pages::routes()
         .into_iter()
         .fold(Router::new(), add)
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::page));
+    open_routes()
+        .into_iter()
+        .chain(pages::open_routes())
+        .chain([("/sign-in", get(session::redeem))])
+        .fold(Router::new(), add)
+        .merge(signed_in)
         .merge(guarded)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(deadline))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::origin))
-        .layer(middleware::map_response(page::harden))
+        .layer(middleware::map_response(pages::harden))
         .with_state(api)
+}
+
+/// Returns the routes of the workspace, where the node serves one.
+fn of_workspace(api: &Api) -> Router<Arc<Api>> {
+    let Some(workstream) = &api.workstream else { return Router::new() };
+    let router = workspace::routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, handler)| router.route(path, handler));
+    router.with_state(Arc::clone(workstream))
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
@@ -182,11 +227,11 @@ mod tests {
     /// Whether each takes exactly the methods described is asked of a running server.
     #[test]
     fn the_description_names_exactly_the_paths_of_the_api() {
-        let document = openapi::value();
+        let document = openapi::value(true);
         let described = document["paths"].as_object().expect("there are paths").keys().cloned();
-        let of_the_page = ["/", "/page.css", "/page.js"];
+        let of_workspace = workspace::routes().into_iter().map(|(path, _)| path);
         let served = open_routes().into_iter().chain(token_routes()).map(|(path, _)| path);
-        let served = served.filter(|path| !of_the_page.contains(path)).map(str::to_owned);
+        let served = served.chain(of_workspace).map(str::to_owned);
         assert_eq!(described.collect::<BTreeSet<_>>(), served.collect());
     }
 }

@@ -12,6 +12,7 @@ use tidemill_proxy::BackendCommand;
 use tidemill_proxy::status::{BackendStatus, Explanation, ProxyStatus};
 
 use super::Api;
+use super::extract::whole_given;
 use super::problem::Problem;
 
 /// A list as every endpoint answers it; the ones of this file are short and have no next page.
@@ -38,7 +39,7 @@ impl<T> List<T> {
 pub(super) struct BackendChange {
     #[serde(default, deserialize_with = "given")]
     state: Option<BackendState>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "whole_given")]
     weight: Option<u16>,
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `lock` | 0600 | the holder's pid; held with `flock`, so a crash releases it |
 //! | `token` | 0600 | 64 hex digits: 256 random bits, kept over restarts |
+//! | `session` | 0600 | the same for the page's cookie; removing it signs every browser out |
 //! | `addresses.json` | 0600 | the pid and the addresses in use; gone when the node has stopped |
 //! | `metrics.history`, `metrics.history.1` | 0600 | what metrics were; see the crate of metrics |
 //!
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, test_kill_process};
 use rustix::rand::{GetRandomFlags, getrandom};
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +40,17 @@ pub(crate) struct Addresses {
     pub(crate) node: SocketAddr,
     /// Each proxy by name.
     pub(crate) proxies: BTreeMap<String, SocketAddr>,
+    /// The workspace it serves, without links in its path.
+    #[serde(default)]
+    pub(crate) workspace: Option<PathBuf>,
+}
+
+impl Addresses {
+    /// Returns true while the node's process is there.
+    pub(crate) fn is_alive(&self) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| test_kill_process(pid).is_ok())
+    }
 }
 
 /// Held for as long as the node runs; the system releases it with the process.
@@ -53,19 +66,7 @@ impl DataDir {
     ///
     /// When it begins with `~` and there is no home folder.
     pub(crate) fn locate(written: &str, folder: &Path) -> Result<Self, Failure> {
-        let path = match written.strip_prefix('~') {
-            Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-                let home = environment("HOME").ok_or_else(|| {
-                    Failure::input(format!(
-                        "node.data_dir is {written} and HOME is not set; set it, or write an \
-                         absolute path"
-                    ))
-                })?;
-                Path::new(&home).join(rest.trim_start_matches('/'))
-            }
-            _ => folder.join(written),
-        };
-        Ok(Self { path })
+        Ok(Self { path: resolve_folder("node.data_dir", written, folder)? })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -118,20 +119,16 @@ impl DataDir {
     ///
     /// When it can be neither read nor written.
     pub(super) fn keep_token(&self) -> Result<String, Failure> {
-        if let Some(token) = self.read_token()? {
-            let path = self.path.join(TOKEN);
-            fs::set_permissions(&path, Permissions::from_mode(0o600))
-                .map_err(|error| self.failure("protect", &path, &error))?;
-            return Ok(token);
-        }
-        let mut random = [0; 32];
-        let filled = getrandom(&mut random, GetRandomFlags::empty());
-        if filled != Ok(random.len()) {
-            return Err(Failure::outside("the system gave no random bytes for a token"));
-        }
-        let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.write(TOKEN, format!("{token}\n").as_bytes())?;
-        Ok(token)
+        self.keep_secret(TOKEN)
+    }
+
+    /// Returns the secret of the page's cookie, made at the first start.
+    ///
+    /// # Errors
+    ///
+    /// When it can be neither read nor written.
+    pub(super) fn keep_session(&self) -> Result<String, Failure> {
+        self.keep_secret(SESSION)
     }
 
     /// Returns the token, or `None` where no node has ever run.
@@ -140,16 +137,7 @@ impl DataDir {
     ///
     /// When it is there and cannot be read, or is none of ours.
     pub(crate) fn read_token(&self) -> Result<Option<String>, Failure> {
-        let Some(text) = self.read(TOKEN)? else { return Ok(None) };
-        let token = text.trim_end();
-        if token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(Some(token.to_owned()));
-        }
-        let path = self.path.join(TOKEN);
-        Err(Failure::outside(format!(
-            "{} is damaged: 64 hex digits are expected; remove it, and the next start makes a new one",
-            path.display()
-        )))
+        self.read_secret(TOKEN)
     }
 
     /// Returns where the node is, or `None` where none runs.
@@ -176,6 +164,31 @@ impl DataDir {
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!("cannot remove {}: {error}", path.display());
         }
+    }
+
+    fn keep_secret(&self, name: &str) -> Result<String, Failure> {
+        if let Some(secret) = self.read_secret(name)? {
+            let path = self.path.join(name);
+            fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .map_err(|error| self.failure("protect", &path, &error))?;
+            return Ok(secret);
+        }
+        let secret = random_hex()?;
+        self.write(name, format!("{secret}\n").as_bytes())?;
+        Ok(secret)
+    }
+
+    fn read_secret(&self, name: &str) -> Result<Option<String>, Failure> {
+        let Some(text) = self.read(name)? else { return Ok(None) };
+        let secret = text.trim_end();
+        if secret.len() == 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Some(secret.to_owned()));
+        }
+        let path = self.path.join(name);
+        Err(Failure::outside(format!(
+            "{} is damaged: 64 hex digits are expected; remove it, and the next start makes a new one",
+            path.display()
+        )))
     }
 
     /// Takes the folder away from others, unless it may be somebody else's: an existing one has to
@@ -249,9 +262,44 @@ impl DataDir {
     }
 }
 
+/// Returns the folder that `written`, the value of `key`, means in a file inside `folder`.
+///
+/// # Errors
+///
+/// When it begins with `~` and there is no home folder.
+pub(crate) fn resolve_folder(key: &str, written: &str, folder: &Path) -> Result<PathBuf, Failure> {
+    match written.strip_prefix('~') {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
+            let home = environment("HOME").ok_or_else(|| {
+                Failure::input(format!(
+                    "{key} is {written} and HOME is not set; set it, or write an absolute path"
+                ))
+            })?;
+            Ok(Path::new(&home).join(rest.trim_start_matches('/')))
+        }
+        _ if folder == Path::new(".") => Ok(PathBuf::from(written)),
+        _ => Ok(folder.join(written)),
+    }
+}
+
+/// Returns 256 random bits as 64 hex digits.
+///
+/// # Errors
+///
+/// When the system gives none.
+pub(crate) fn random_hex() -> Result<String, Failure> {
+    let mut random = [0; 32];
+    if getrandom(&mut random, GetRandomFlags::empty()) != Ok(random.len()) {
+        return Err(Failure::outside("the system gave no random bytes for a secret"));
+    }
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 const LOCK: &str = "lock";
 
 const TOKEN: &str = "token";
+
+const SESSION: &str = "session";
 
 const ADDRESSES: &str = "addresses.json";
 

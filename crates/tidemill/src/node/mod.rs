@@ -1,7 +1,8 @@
 //! A running node: the engine, what it keeps on disk, its HTTP server, and what moves it.
 //!
 //! ```text
-//! lock data_dir -> bind the API -> listen on every proxy -> write addresses -> log -> ready
+//! lock data_dir -> bind the API -> open the workspace -> listen on every proxy
+//!      -> write addresses -> log -> ready
 //!      |  an error on the way undoes what was done: nothing stays half started
 //!      v
 //! loop: file changed, SIGHUP -> reload      SIGTERM, Ctrl-C -> drain -> exit (a second: at once)
@@ -20,20 +21,23 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tidemill_metrics::{Options, Registry};
+use tidemill_metrics::Registry;
 use tidemill_proxy::{Engine, EngineOptions};
+use tidemill_workstream::files::FileOptions;
+use tidemill_workstream::{Options, Workstream};
 use tokio::net::TcpListener;
 
-pub(crate) use data_dir::DataDir;
+pub(crate) use data_dir::{DataDir, random_hex, resolve_folder};
 pub(crate) use log::LogSettings;
 pub(crate) use measure::Remembered;
 
 use crate::command::Failure;
 use crate::config::{Config, Source};
-use crate::http::{Api, Server, Token};
+use crate::http::{Api, Events, Served, Server, Sessions, Token};
 use crate::jobs::Jobs;
 use background::NodeWork;
 use data_dir::{Addresses, Lock};
@@ -101,6 +105,11 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     value.ok().filter(|value| !value.is_empty())
 }
 
+/// Returns who this process works for: an agent by the name it was given, else the user.
+pub(crate) fn person() -> Option<String> {
+    ["TIDEMILL_AGENT", "USER", "LOGNAME"].iter().find_map(|name| environment(name))
+}
+
 /// The variable with the API's token for a node that keeps nothing on disk.
 pub(crate) const TOKEN_VARIABLE: &str = "TIDEMILL_TOKEN";
 
@@ -109,6 +118,8 @@ pub(crate) const TOKEN_VARIABLE: &str = "TIDEMILL_TOKEN";
 struct Kept {
     data_dir: DataDir,
     token: String,
+    session: String,
+    workspace: PathBuf,
     _lock: Lock,
 }
 
@@ -117,7 +128,10 @@ impl Kept {
         let data_dir = DataDir::locate(&config.node.data_dir, source.folder())?;
         let lock = data_dir.create_and_lock()?;
         let token = data_dir.keep_token()?;
-        Ok(Self { data_dir, token, _lock: lock })
+        let session = data_dir.keep_session()?;
+        let written = &config.workstream.path;
+        let workspace = resolve_folder("workstream.path", written, source.folder())?;
+        Ok(Self { data_dir, token, session, workspace, _lock: lock })
     }
 }
 
@@ -130,6 +144,7 @@ struct Node {
     reloader: Option<Reloader>,
     kept: Option<Kept>,
     measured: Option<Measured>,
+    workstream: Option<Workstream>,
     config: Config,
 }
 
@@ -139,6 +154,10 @@ impl Node {
         let page_at = if source.is_some() { Some(config.node.listen) } else { admin };
         let listener = match page_at {
             Some(address) => Some(bind_page(address, source.is_some()).await?),
+            None => None,
+        };
+        let workstream = match &kept {
+            Some(kept) => Some(open_workspace(&kept.workspace).await?),
             None => None,
         };
         let registry = start_registry(&config)?;
@@ -163,27 +182,24 @@ impl Node {
             }
             None => None,
         };
-        let token = match &kept {
-            Some(kept) => Some(kept.token.clone()),
-            None => environment(TOKEN_VARIABLE),
-        };
         let jobs = Arc::new(match &kept {
             Some(kept) => Jobs::start(&config, kept.data_dir.path(), &registry).await?,
             None => Jobs::none("this node keeps nothing on disk, so it has no jobs"),
         });
         let server = match listener {
             Some(listener) => {
-                let token = token.map(Token::new);
-                let jobs = Arc::clone(&jobs);
+                let served = serve(kept.as_ref(), workstream.as_ref(), listener.1.port());
+                let (engine, jobs, registry) =
+                    (engine.clone(), Arc::clone(&jobs), registry.clone());
                 let remembered = measuring.remembered();
-                let registry = registry.clone();
-                let api = Api::new(engine.clone(), jobs, registry, remembered, token, listener.1)?;
+                let api = Api::new(engine, jobs, registry, remembered, served, listener.1)?;
                 Some(Server::start(listener.0, Arc::new(api)))
             }
             None => None,
         };
         let measured = registry.is_on().then(|| measuring.start(&registry));
-        let node = Self { engine, work, jobs, server, demo, reloader, kept, measured, config };
+        let node =
+            Self { engine, work, jobs, server, demo, reloader, kept, measured, workstream, config };
         node.write_addresses()?;
         node.announce();
         Ok(node)
@@ -196,6 +212,11 @@ impl Node {
         }
         if let Some(server) = &self.server {
             tracing::info!("page and API on http://{}/", server.address());
+        }
+        if let Some(workstream) = &self.workstream {
+            tracing::info!("workspace {}", workstream.path().display());
+        }
+        if let Some(server) = &self.server {
             server.set_ready(true);
         }
         tracing::info!("ready");
@@ -269,6 +290,11 @@ impl Node {
         if let Some(server) = self.server.take() {
             server.stop().await;
         }
+        if let Some(workstream) = self.workstream.take()
+            && let Err(error) = workstream.close().await
+        {
+            tracing::error!("the workspace was not closed well: {error}");
+        }
         if let Some(kept) = &self.kept {
             kept.data_dir.remove_addresses();
         }
@@ -281,6 +307,7 @@ impl Node {
             pid: std::process::id(),
             node: server.address(),
             proxies: self.engine.addresses().into_iter().collect(),
+            workspace: self.workstream.as_ref().map(|open| open.path().to_owned()),
         })
     }
 }
@@ -291,10 +318,51 @@ fn interrupted(stop: Stop) -> Result<(), Failure> {
     )))
 }
 
+/// Returns how the workspace's files are kept: followed by a node, caught up with by a command.
+pub(crate) fn file_options(is_watched: bool) -> FileOptions {
+    FileOptions { author: person().unwrap_or_else(|| "files".to_owned()), is_watched }
+}
+
+async fn open_workspace(path: &Path) -> Result<Workstream, Failure> {
+    let failure = |error: &dyn std::fmt::Display| {
+        let path = path.display();
+        Failure::outside(format!("cannot serve the workspace {path}: {error}"))
+    };
+    std::fs::create_dir_all(path).map_err(|error| failure(&error))?;
+    // Commands compare paths; links must not make one workspace two.
+    let path = std::fs::canonicalize(path).map_err(|error| failure(&error))?;
+    let options = Options { files: Some(file_options(true)), ..Options::default() };
+    Workstream::open(&path, options).await.map_err(|error| failure(&error))
+}
+
+/// Returns what the API lets in and serves, and passes on what happens in the workspace.
+fn serve(kept: Option<&Kept>, workstream: Option<&Workstream>, port: u16) -> Served {
+    let token = match kept {
+        Some(kept) => Some(kept.token.clone()),
+        None => environment(TOKEN_VARIABLE),
+    };
+    let events = Arc::new(Events::new());
+    if let Some(workstream) = workstream {
+        let (events, changes) = (Arc::clone(&events), workstream.subscribe());
+        tokio::spawn(async move { events.follow(changes).await });
+    }
+    Served {
+        token: token.map(Token::new),
+        sessions: kept.map(|kept| Sessions::new(kept.session.clone(), port)),
+        workstream: workstream.cloned(),
+        events,
+        person: person().unwrap_or_else(|| "page".to_owned()),
+    }
+}
+
 /// Makes the registry, with cells of its own for each data-plane and control-plane thread.
 fn start_registry(config: &Config) -> Result<Registry, Failure> {
     let threads = data_plane_threads(config).get() + CONTROL_THREADS + BLOCKING_THREADS;
-    let options = Options { slots: threads, is_on: config.node.metrics, ..Options::default() };
+    let options = tidemill_metrics::Options {
+        slots: threads,
+        is_on: config.node.metrics,
+        ..Default::default()
+    };
     let registry = Registry::new(options);
     registry
         .show_own()

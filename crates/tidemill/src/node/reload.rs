@@ -162,8 +162,13 @@ pub(super) fn keep_until_restart(old: &Config, new: Config) -> Config {
             tracing::warn!("[{section}] changes at the next start");
         }
     }
+    let workstream = old.workstream.clone();
+    if workstream != new.workstream {
+        let (was, is) = (&workstream.path, &new.workstream.path);
+        tracing::warn!("workstream.path goes from {was} to {is} at the next start");
+    }
     let (jobs, cluster) = (old.jobs.clone(), old.cluster.clone());
-    Config { node, jobs, cluster, ..new }
+    Config { node, jobs, cluster, workstream, ..new }
 }
 
 /// Returns each key that needs a restart, with its old and new value.

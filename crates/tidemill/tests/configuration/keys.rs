@@ -49,6 +49,16 @@ fn show(value: impl std::fmt::Debug) -> String {
     format!("{value:?}")
 }
 
+fn workstream_cases() -> Vec<Case> {
+    vec![Case {
+        key: "workstream.path",
+        node: "[workstream]\npath = \"/w\"",
+        proxy: "",
+        reads: |c| c.workstream.path.clone(),
+        want: "/w",
+    }]
+}
+
 fn node_cases() -> Vec<Case> {
     vec![
         node("node.listen", "listen = \"[::1]:1\"", |c| c.node.listen.to_string(), "[::1]:1"),
@@ -250,7 +260,7 @@ fn limit_cases() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [node_cases(), job_cases(), proxy_cases(), health_cases(), limit_cases()]
+    [node_cases(), job_cases(), proxy_cases(), health_cases(), limit_cases(), workstream_cases()]
         .into_iter()
         .flatten()
         .collect()
@@ -318,7 +328,9 @@ fn every_documented_default_is_the_default() {
         let line = format!("{key} = {toml}");
         let (text, base) = match (section, key) {
             ("node", _) => (file(&line, ""), &base),
-            ("jobs" | "cluster", _) => (file(&format!("[{section}]\n{line}"), ""), &base),
+            ("jobs" | "cluster" | "workstream", _) => {
+                (file(&format!("[{section}]\n{line}"), ""), &base)
+            }
             (_, "backends[].weight") => {
                 let backend = format!("{{ address = \"10.0.0.1:1\", weight = {toml} }}");
                 (file("", &format!("backends = [{backend}]")), &base)

@@ -48,7 +48,8 @@ fn unknown_keys_and_sections_have_the_nearest_or_all_known_names() {
     );
     after(
         "[shield]\nbans = 1",
-        "test.toml:5:2: unknown section `shield`; the sections are `[node]`, `[jobs]`, `[cluster]`, `[[proxy]]`",
+        "test.toml:5:2: unknown section `shield`; the sections are `[node]`, `[jobs]`, `[cluster]`, \
+         `[[proxy]]`, `[workstream]`",
     );
     after("[[proxies]]", "test.toml:5:3: unknown section `proxies`; did you mean `proxy`?");
 }

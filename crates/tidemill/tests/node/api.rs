@@ -43,7 +43,7 @@ fn is_problem(response: &Response, status: u16, says: &str) {
 fn everything_but_the_open_paths_takes_the_token() {
     let (node, _peer) = echo_node("");
     let address = node.address();
-    for open in ["/", "/page.css", "/page.js", "/healthz", "/readyz", "/metrics"] {
+    for open in ["/", "/proxies", "/page.css", "/page.js", "/healthz", "/readyz", "/metrics"] {
         assert_eq!(get(address, open).status, 200, "{open}");
     }
     let paths = ["/api/v1/proxies", "/api/v1/openapi.json", "/api/v1/nothing", "/nothing"];

@@ -86,6 +86,23 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
     })
 }
 
+/// Puts names into the places of a path.
+fn fill(path: &str, proxy: &str, backend: &str) -> String {
+    let path = path.replace("{proxy}", proxy).replace("{backend}", backend);
+    let path = path.replace("{id}", UNKNOWN_ID).replace("{job}", UNKNOWN_ID);
+    path.replace("{scope}", "scope").replace("{key}", "key")
+}
+
+/// Schemathesis looks at those of the workspace.
+fn is_of_node(path: &str) -> bool {
+    let ours = ["events", "history", "jobs", "openapi", "proxies"];
+    let Some(path) = path.strip_prefix("/api/v1/") else { return true };
+    ours.iter().any(|part| path.starts_with(part))
+}
+
+/// An id that nothing has.
+const UNKNOWN_ID: &str = "01ARYZ6S410000000000000000";
+
 #[test]
 fn every_path_takes_exactly_the_methods_described() {
     let (node, _peer) = echo_node("");
@@ -99,9 +116,14 @@ fn every_path_takes_exactly_the_methods_described() {
         if let Some(get) = described.iter().position(|method| method == "GET") {
             described.insert(get + 1, "HEAD".to_owned()); // as any GET (RFC 9110, 9.3.2)
         }
-        let refused = ask(&node, "DELETE", path, "");
+        described.sort();
+        let path = path.as_str();
+        let refused = ask(&node, "TRACE", &fill(path, "echo", "backend"), "");
         assert_eq!(refused.status, 405, "{path}");
-        assert_eq!(refused.header("allow"), Some(described.join(",").as_str()), "{path}");
+        let allowed = refused.header("allow").unwrap_or_default();
+        let mut allowed: Vec<_> = allowed.split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed, described, "{path}");
     }
 }
 
@@ -109,18 +131,17 @@ fn every_path_takes_exactly_the_methods_described() {
 fn every_answer_fits_its_schema() {
     let (node, peer) = echo_node("");
     let document = document(&node);
-    let backend = peer.address();
+    let backend = peer.address().to_string();
     // It runs until it is cancelled.
     let command = "{\"command\":[\"sleep\",\"60\"],\"key\":\"k\",\"timeout_ms\":60000}";
     let submitted = ask(&node, "POST", "/api/v1/jobs", command);
     assert_eq!(submitted.status, 201, "{}", submitted.body);
     let job: Value = serde_json::from_str(&submitted.body).expect("a job is JSON");
     let job = job["id"].as_str().expect("it has an id").to_owned();
-    let fill = |path: &str| {
-        let path = path.replace("{proxy}", "echo").replace("{job}", &job);
-        path.replace("{backend}", &backend.to_string())
-    };
     for (method, path, said) in operations(&document) {
+        if !is_of_node(&path) {
+            continue;
+        }
         let (query, body) = match path.as_str() {
             "/api/v1/events" => ("?limit=1", ""),
             "/api/v1/history" => ("?series=tidemill_metrics_overflow_total", ""),
@@ -130,7 +151,12 @@ fn every_answer_fits_its_schema() {
             "/api/v1/jobs/{job}" if method == "PATCH" => ("", "{\"state\":\"cancelled\"}"),
             _ => ("", ""),
         };
-        let response = ask(&node, &method, &(fill(&path) + query), body);
+        let response = ask(
+            &node,
+            &method,
+            &(fill(&path.replace("{job}", &job), "echo", &backend) + query),
+            body,
+        );
         assert_eq!(response.status, 200, "{method} {path}: {}", response.body);
         let content = &said["responses"]["200"]["content"];
         let content_type = response.header("content-type").unwrap_or_default();

@@ -26,6 +26,7 @@ fn logs_every_address_in_order_and_then_ready() {
         format!("proxy a listens on {}", node.proxy("a")),
         format!("proxy b listens on {}", node.proxy("b")),
         format!("page and API on http://{}/", node.address()),
+        format!("workspace {}", node.folder().join(".workspace").display()),
         "ready".to_owned(),
     ];
     assert_eq!(said, want);
@@ -38,7 +39,7 @@ fn keeps_its_files_private() {
     let (node, _peer) = echo_node("");
     let folder = node.data_dir();
     assert_eq!(mode(&folder), 0o700);
-    for file in ["token", "addresses.json", "lock"] {
+    for file in ["token", "session", "addresses.json", "lock"] {
         assert_eq!(mode(&folder.join(file)), 0o600, "{file}");
     }
     let token = fs::read_to_string(folder.join("token")).expect("a token");
