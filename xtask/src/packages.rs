@@ -40,6 +40,7 @@ pub(crate) const FOR_TESTS: &[&Package] = &[
     &REDIS,
     &REDIS_TOOLS,
     &TREE,
+    &VALGRIND,
     &WRK,
 ];
 
@@ -179,6 +180,7 @@ const QEMU: Package = program("qemu-system-x86", "qemu-system-x86_64");
 const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
 const TREE: Package = program("tree", "tree");
+const VALGRIND: Package = program("valgrind", "valgrind");
 const WRK: Package = program("wrk", "wrk");
 
 const fn program(name: &'static str, program: &'static str) -> Package {
