@@ -120,7 +120,7 @@ impl Tool {
                 let flags = format!("-Zmiri-disable-isolation -Zmiri-many-seeds=0..{seeds}");
                 command.env("MIRIFLAGS", flags).args(["miri", "test"])
             }
-            // An allocation that no memory suffices for is answered, as it is without the sanitizer.
+            // An allocation that no memory suffices for is answered, as without the sanitizer.
             Self::AddressSanitizer => command
                 .env("ASAN_OPTIONS", "allocator_may_return_null=1")
                 .args(["test", "--target", TARGET]),

@@ -307,14 +307,15 @@ const SPIN_PAUSES: u32 = 16;
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod reentry {
-    use std::sync::Arc;
+    use std::sync::{Arc, Weak};
     use std::task::Wake;
 
     use super::*;
 
     /// Waits again as soon as it is woken, while there are rounds left.
     struct Restless {
-        event: Arc<Event>,
+        /// Weak, because the event's list holds this waker.
+        event: Weak<Event>,
         rounds: AtomicUsize,
     }
 
@@ -323,7 +324,8 @@ mod reentry {
             let take = |rounds: usize| rounds.checked_sub(1);
             let left = self.rounds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
             if left.is_ok() {
-                self.event.locked(|list| list.append(Arc::clone(&self).into()));
+                let event = self.event.upgrade().expect("the test holds the event");
+                event.locked(|list| list.append(Arc::clone(&self).into()));
             }
         }
     }
@@ -332,7 +334,7 @@ mod reentry {
     fn a_notification_of_all_is_for_those_who_waited_when_it_began() {
         let event = Arc::new(Event::new());
         let restless =
-            Arc::new(Restless { event: Arc::clone(&event), rounds: AtomicUsize::new(100) });
+            Arc::new(Restless { event: Arc::downgrade(&event), rounds: AtomicUsize::new(100) });
         for _ in 0..3 {
             event.locked(|list| list.append(Arc::clone(&restless).into()));
         }

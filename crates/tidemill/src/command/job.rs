@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use tidemill_scheduler::core::{Priority, State};
 use tidemill_scheduler::durable::{
-    Command, Error, Filter, Job, JobId, JobSpec, JobStore, Logs, Work,
+    Cancelled, Command, Error, Filter, Job, JobId, JobSpec, JobStore, Logs, Work,
 };
 
 use super::output::Tone;
@@ -164,13 +164,15 @@ impl Submission {
         };
         let environment: BTreeMap<_, _> = self.environment.iter().cloned().collect();
         let arguments = self.command.clone();
-        Ok(JobSpec {
+        let spec = JobSpec {
             work: Work::Command(Command { arguments, folder: Some(folder), environment }),
             priority: self.priority,
             timeout: self.timeout,
             retries: self.retries,
             key: self.key.clone(),
-        })
+        };
+        spec.check().map_err(failure)?;
+        Ok(spec)
     }
 }
 
@@ -243,8 +245,12 @@ impl Target {
                 client.patch(&format!("/api/v1/jobs/{id}"), &json!({ "state": "cancelled" }))
             }
             Self::Store { runtime, store, .. } => {
-                runtime.block_on(store.cancel(id, None)).map_err(failure)?;
-                self.find_job(id)
+                match runtime.block_on(store.cancel(id, None)).map_err(failure)? {
+                    Cancelled::Late(state) if state != State::Cancelled => {
+                        Err(Failure::input(format!("job {id} had ended: {state}")))
+                    }
+                    _ => self.find_job(id),
+                }
             }
         }
     }

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{ETAG, IF_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
 use tidemill_scheduler::core::{Priority, State as JobState};
-use tidemill_scheduler::durable::{Command, Error, Filter, Job, JobId, JobSpec, JobStore, Work};
+use tidemill_scheduler::durable::{
+    Cancelled, Command, Error, Filter, Job, JobId, JobSpec, JobStore, LIMITS, Work,
+};
 
 use super::Api;
 use super::problem::Problem;
@@ -80,11 +82,22 @@ pub(crate) struct LogText {
 
 type Answer = Result<([(HeaderName, String); 1], Json<Job>), Problem>;
 
+/// Lets a request hold the largest work, written as JSON.
+pub(super) fn body_limit() -> DefaultBodyLimit {
+    DefaultBodyLimit::max(BODY_BYTES_MAX)
+}
+
 pub(super) async fn submit(
     State(api): State<Arc<Api>>,
     request: Result<Json<JobRequest>, JsonRejection>,
 ) -> Result<(StatusCode, [(HeaderName, String); 2], Json<Job>), Problem> {
-    let Json(request) = request.map_err(|error| Problem::new(error.status(), error.body_text()))?;
+    let Json(request) = request.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a job is submitted in at most {BODY_BYTES_MAX} bytes; pass a file's name"),
+        ),
+        status => Problem::new(status, error.body_text()),
+    })?;
     let store = store(&api)?;
     let submitted = store.submit(vec![request.spec()?]).await.map_err(problem)?;
     let Some(submitted) = submitted.first() else {
@@ -139,8 +152,14 @@ pub(super) async fn change(
         change.map_err(|error| Problem::new(error.status(), error.body_text()))?;
     let store = store(&api)?;
     let version = expected(&headers)?;
-    store.cancel(id, version).await.map_err(problem)?;
-    tracing::info!("job {id} was cancelled over the API");
+    match store.cancel(id, version).await.map_err(problem)? {
+        // What was cancelled before is as it was asked to be.
+        Cancelled::Late(state) if state != JobState::Cancelled => {
+            let late = format!("job {id} had ended: {state}");
+            return Err(Problem::new(StatusCode::CONFLICT, late));
+        }
+        _ => tracing::info!("job {id} was cancelled over the API"),
+    }
     answer(find(&*store, id).await?)
 }
 
@@ -250,6 +269,8 @@ fn problem(error: Error) -> Problem {
     };
     Problem::new(status, error.to_string())
 }
+
+const BODY_BYTES_MAX: usize = 2 * LIMITS.work_bytes;
 
 const LIST_DEFAULT: usize = 100;
 

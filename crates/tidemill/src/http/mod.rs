@@ -117,7 +117,7 @@ fn token_routes() -> Vec<Route> {
         ("/api/v1/openapi.json", get(openapi::document)),
         ("/api/v1/events", get(events::events)),
         ("/api/v1/history", get(history::show)),
-        ("/api/v1/jobs", get(jobs::list).post(jobs::submit)),
+        ("/api/v1/jobs", get(jobs::list).post(jobs::submit).layer(jobs::body_limit())),
         ("/api/v1/jobs/{job}", get(jobs::show).patch(jobs::change)),
         ("/api/v1/jobs/{job}/log", get(jobs::log)),
         ("/api/v1/proxies", get(proxies::list)),

@@ -110,7 +110,8 @@ fn every_answer_fits_its_schema() {
     let (node, peer) = echo_node("");
     let document = document(&node);
     let backend = peer.address();
-    let command = "{\"command\":[\"echo\",\"hello\"],\"key\":\"k\",\"timeout_ms\":9000}";
+    // It runs until it is cancelled.
+    let command = "{\"command\":[\"sleep\",\"60\"],\"key\":\"k\",\"timeout_ms\":60000}";
     let submitted = ask(&node, "POST", "/api/v1/jobs", command);
     assert_eq!(submitted.status, 201, "{}", submitted.body);
     let job: Value = serde_json::from_str(&submitted.body).expect("a job is JSON");

@@ -108,6 +108,7 @@ fn jobs_without_a_node_wait_for_one() {
     assert_eq!(show(&node, &second)["state"], "cancelled");
     assert_eq!(node.terminate(SOON).code(), Some(0));
     assert_eq!(job(&["logs", &id]).stdout, "later\n");
+    fails(&job(&["cancel", &id]), 2, "had ended: completed");
 }
 
 #[test]
@@ -194,9 +195,11 @@ fn bad_jobs_are_refused_by_name() {
     refused(json!({ "command": ["a"], "timeout_ms": 0 }), 422, "timeout");
     refused(json!({ "command": ["a"], "retries": 1_001 }), 422, "1000");
     refused(json!({ "command": ["a"], "colour": 1 }), 422, "colour");
-    refused(json!({ "command": ["x".repeat(70_000)] }), 413, "length limit");
-    let large = "x".repeat(70_000);
-    fails(&node.command(["job", "submit", "--", "echo", &large], SOON), 2, "length limit");
+    let large = "x".repeat(100_000);
+    let large = [large.as_str(); 3];
+    refused(json!({ "command": large }), 413, "work");
+    let too_much = ["job", "submit", "--", "echo"].into_iter().chain(large);
+    fails(&node.command(too_much, SOON), 2, "work");
     let missing = submit_command(&node, &["no-such-program"]);
     let job = wait_state(&node, &missing, "failed");
     assert!(job["reason"].as_str().is_some_and(|why| why.contains("in PATH")), "{job}");
@@ -273,4 +276,21 @@ fn trouble_with_the_store_keeps_nothing_else_from_serving() {
     });
     assert_eq!(testkit::http::get(node.address(), "/readyz").status, 200);
     assert_eq!(node.terminate(SOON).code(), Some(0));
+}
+
+#[test]
+fn the_largest_work_is_taken_and_an_ended_job_is_not_cancelled() {
+    let node = jobs_node("");
+    let argument = "x".repeat(100 << 10);
+    let submitted = post(&node, &json!({ "command": ["true", argument, argument] }));
+    assert_eq!(submitted.status, 201, "{}", submitted.body);
+    let path = submitted.header("location").expect("a path").to_owned();
+    let id = path.rsplit('/').next().expect("an id").to_owned();
+    let large = post(&node, &json!({ "command": ["true", "x".repeat(600 << 10)] }));
+    assert_eq!(large.status, 413, "{}", large.body);
+    assert!(large.body.contains("pass a file's name"), "{}", large.body);
+    wait_state(&node, &id, "completed");
+    let late = ask(&node, "PATCH", &path, &[], &json!({ "state": "cancelled" }));
+    assert_eq!(late.status, 409, "{}", late.body);
+    assert!(late.body.contains("had ended: completed"), "{}", late.body);
 }
