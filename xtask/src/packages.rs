@@ -44,6 +44,7 @@ pub(crate) const FOR_TESTS: &[&Package] = &[
     &REDIS,
     &REDIS_TOOLS,
     &TREE,
+    &VALGRIND,
     &WRK,
 ];
 
@@ -192,6 +193,7 @@ const REDIS: Package = program("redis-server", "redis-server");
 const REDIS_TOOLS: Package = program("redis-tools", "redis-benchmark");
 const TASKWARRIOR: Package = program("taskwarrior", "task");
 const TREE: Package = program("tree", "tree");
+const VALGRIND: Package = program("valgrind", "valgrind");
 const WRK: Package = program("wrk", "wrk");
 
 const fn program(name: &'static str, program: &'static str) -> Package {

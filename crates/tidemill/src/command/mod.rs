@@ -37,6 +37,7 @@ mod signals;
 mod status;
 mod task;
 mod trace;
+mod tune;
 mod up;
 
 pub(crate) use failure::Failure;
@@ -60,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Status(arguments) => status::run(&cli.common, arguments, &output),
         Command::Backend(arguments) => backend::run(&cli.common, arguments, &output),
         Command::Explain(arguments) => explain::run(&cli.common, arguments, &output),
+        Command::Tune(arguments) => tune::run(arguments, &output),
         Command::Perf(arguments) => perf::run(arguments, &output),
         Command::Trace(arguments) => trace::run(arguments, &output),
         Command::Job(arguments) => job::run(&cli.common, arguments, &output),
@@ -150,6 +152,7 @@ enum Command {
     Status(status::Arguments),
     Backend(backend::Arguments),
     Explain(explain::Arguments),
+    Tune(tune::Arguments),
     Perf(perf::Arguments),
     Trace(trace::Arguments),
     Job(job::Arguments),
