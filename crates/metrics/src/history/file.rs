@@ -46,7 +46,7 @@ pub struct Recovered {
 
 impl HistoryFile {
     /// Opens or creates the file at `path`, and puts what it holds into `history`. It and the one
-    /// before it take at most `bytes_max`, which is 64 KiB or more.
+    /// before it take at most `bytes_max`, which is taken as 64 KiB to 2 GiB.
     ///
     /// # Errors
     ///
@@ -83,7 +83,7 @@ impl HistoryFile {
             }
         };
         file.set_len(length).map_err(error)?;
-        let bytes_max = bytes_max.max(BYTES_MIN);
+        let bytes_max = bytes_max.clamp(BYTES_MIN, 2 * BYTES_MAX);
         let path = path.to_owned();
         Ok((Self { path, bytes_max, file, length, written, next_number }, recovered))
     }
@@ -326,5 +326,5 @@ const VERSION: u32 = 1;
 
 const BYTES_MIN: u64 = 64 << 10;
 
-/// More than any file that we write, so that a foreign one is not read whole.
+/// The most that we write into one file, so that a foreign one is not read whole.
 const BYTES_MAX: u64 = 1 << 30;

@@ -127,7 +127,8 @@ pub(super) async fn list(
         after: query.after,
     };
     let page = store(&api)?.list(filter).await.map_err(|error| match error {
-        Error::Invalid(what) => Problem::bad_request(what),
+        // Of all that is asked for, only a cursor is the store's to judge: there is no such page.
+        Error::Invalid(what) => Problem::new(StatusCode::NOT_FOUND, what),
         error => problem(error),
     })?;
     Ok(List::page(page.jobs, page.next))

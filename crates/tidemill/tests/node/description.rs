@@ -177,7 +177,7 @@ fn every_refusal_is_one_that_is_described() {
     let cases = [
         ("GET", "/api/v1/jobs", "/api/v1/jobs?state=done", "", 400),
         ("GET", "/api/v1/jobs", "/api/v1/jobs?limit=0", "", 400),
-        ("GET", "/api/v1/jobs", "/api/v1/jobs?after=x", "", 400),
+        ("GET", "/api/v1/jobs", "/api/v1/jobs?after=x", "", 404),
         ("POST", "/api/v1/jobs", "/api/v1/jobs", "{}", 422),
         ("POST", "/api/v1/jobs", "/api/v1/jobs", "{\"command\":[]}", 422),
         ("GET", "/api/v1/jobs/{job}", "/api/v1/jobs/nobody", "", 404),

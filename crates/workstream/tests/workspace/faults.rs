@@ -115,7 +115,8 @@ async fn an_older_database_is_copied_and_brought_up_to_date() {
     workspace.close().await.expect("closes");
     let state = folder.path().join(".tidemill");
     let old = rusqlite::Connection::open(state.join("tidemill.db")).expect("opens");
-    old.execute_batch("DROP TABLE members; DROP TABLE files; PRAGMA user_version = 1").expect("as it was once");
+    old.execute_batch("DROP TABLE members; DROP TABLE files; PRAGMA user_version = 1")
+        .expect("as it was once");
     old.close().expect("closes");
     fs::remove_dir_all(state.join("backup")).ok();
 
