@@ -125,7 +125,9 @@ impl Tool {
                 .env("ASAN_OPTIONS", "allocator_may_return_null=1")
                 .args(["test", "--target", TARGET]),
             // The standard library must be instrumented too, or its locks look like races.
-            Self::ThreadSanitizer => command.args(["test", "-Zbuild-std", "--target", TARGET]),
+            Self::ThreadSanitizer => command
+                .env("TSAN_OPTIONS", "allocator_may_return_null=1")
+                .args(["test", "-Zbuild-std", "--target", TARGET]),
         };
         command.env("RUSTFLAGS", flags).arg("--target-dir").arg(target_dir.join(folder));
         command

@@ -82,7 +82,7 @@ fn a_slower_version_is_seen_and_an_equal_one_is_not() {
     let charged: u64 = lines.costs.values().sum();
     assert!(charged * 2 > lines.total && charged < lines.total * 2, "{lines:?}");
     let (place, _) = lines.costs.iter().max_by_key(|(_, cost)| **cost).unwrap();
-    assert!([7, 17].contains(&place.1), "the entry or the name it is for: {lines:?}");
+    assert!([7, 17, 18].contains(&place.1), "the entry or the name it is for: {lines:?}");
 
     let allocations = allocations::count(&before, copy.root(), folder, &stop).unwrap();
     let site = &allocations.sites[0];
