@@ -32,8 +32,7 @@ fn count(readings: &[Reading], event: Event) -> Option<u64> {
     match &reading.answer {
         Answer::Counted(count) => Some(count.value),
         other => {
-            // A standard output that is closed has nobody to tell.
-            let _ = writeln!(std::io::stdout(), "skipped: {event}: {other:?}");
+            skip(&format!("{event}: {other:?}"));
             None
         }
     }
@@ -49,19 +48,37 @@ fn a_thread_counts_its_own_work_and_not_a_sleep() {
     let other = thread::spawn(|| counted_burn(20));
     burn(1);
     // More than the allocator ever takes from memory that it has touched before: 32 MiB.
+    let before = minor_faults();
     let mut pages = vec![0_u8; 64 << 20];
     pages.iter_mut().step_by(1 << 20).for_each(|byte| *byte = 1);
+    let accounted = minor_faults() - before;
     let other = other.join().expect("no panic");
     counters.disable().expect("stopped");
     burn(10);
     let readings = counters.read().expect("readable");
     drop(black_box(pages));
+    assert!(accounted > 0, "fresh pages were touched");
     if let (Some(mine), Some(other)) = (count(&readings, Event::TaskClock), other) {
         assert!(mine > 0 && mine < other / 2, "{mine} beside {other}");
     }
-    if let Some(faults) = count(&readings, Event::PageFaults) {
-        assert!(faults > 0, "fresh pages were touched");
+    match count(&readings, Event::PageFaults) {
+        // Seen on Linux 6.18 in a virtual machine, in one run of seven; ARCHITECTURE.md names it.
+        Some(0) => skip(&format!("page faults: none counted, {accounted} accounted")),
+        Some(faults) => assert!(faults >= accounted, "{faults} counted, {accounted} accounted"),
+        None => {}
     }
+}
+
+/// What the kernel has accounted to this thread, whatever it counts for us.
+fn minor_faults() -> u64 {
+    let line = std::fs::read_to_string("/proc/thread-self/stat").expect("proc is mounted");
+    let (_, fields) = line.rsplit_once(')').expect("the name is in parentheses");
+    fields.split_whitespace().nth(7).expect("a tenth field").parse().expect("a number")
+}
+
+fn skip(why: &str) {
+    // A standard output that is closed has nobody to tell.
+    let _ = writeln!(std::io::stdout(), "skipped: {why}");
 }
 
 #[test]
