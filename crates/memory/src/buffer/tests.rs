@@ -218,7 +218,9 @@ fn memory_that_lives_for_ever_is_never_cleaned() {
 #[test]
 fn a_forked_child_counts_and_cleans_without_waiting_for_the_parents_threads() {
     let pool = pool();
-    let cleaner = pool.clean_in_background().unwrap();
+    // The parent keeps its own: under the pool's lock it would wait for its thread, which may wait
+    // for that lock.
+    let mut cleaner = Some(pool.clean_in_background().unwrap());
     let core = pool.shared.classes[0].pool.core();
     let late = now() + Duration::from_secs(5);
     let child = core.while_locked(|| {
@@ -230,7 +232,7 @@ fn a_forked_child_counts_and_cleans_without_waiting_for_the_parents_threads() {
             let classes = pool.stats().classes.len();
             let released = core.release(1, &mut Vec::new());
             let cleaned = pool.clean(late);
-            drop(cleaner);
+            drop(cleaner.take());
             let good = classes > 0 && released == (0, false) && cleaned == Cleaned::default();
             // SAFETY: ends the child without running the parent's destructors.
             unsafe { libc::_exit(i32::from(!good)) };
