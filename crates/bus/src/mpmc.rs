@@ -25,7 +25,7 @@
 //! 5. A batch claims as many consecutive positions as it found ready, by one move of `tail`
 //!    (`head`). They stay ready until then: only the owner of a position changes its slot's turn.
 //!
-//! An end that runs into the other again after few values pauses once, for at most 0.2 us, before
+//! An end that runs into the other again after few values pauses once, for at most 1 us, before
 //! it looks whether the ring is empty (full): see `pace`.
 //!
 //! A thread that is stopped between its claim and its store of the turn holds up those who need

@@ -44,10 +44,10 @@ pub(crate) fn let_gather(gained: usize, capacity: usize) -> bool {
 }
 
 /// How many values, in a ring that is not small, a look should be worth.
-const VALUES_PER_LOOK: usize = 16;
+const VALUES_PER_LOOK: usize = 64;
 
-/// Pauses before a look that may be worth fewer: of 40-140 cycles each, so at most 0.2 us.
-const PAUSES_PER_LOOK: u32 = 4;
+/// Pauses before a look that may be worth fewer: of 40-140 cycles each, so at most 1 us.
+const PAUSES_PER_LOOK: u32 = 20;
 
 /// Rounds that pause, 1 to 2^5 times, before the processor is yielded: some microseconds in all.
 const ROUNDS_BUSY: u32 = 6;

@@ -22,7 +22,7 @@
 //! 3. A half that is dropped sets its flag. The consumer answers `Closed` only when it has seen the
 //!    flag first and an unchanged `tail` after it: every value pushed has then been popped.
 //!
-//! A side that runs into the other again after few values pauses once, for at most 0.2 us, before
+//! A side that runs into the other again after few values pauses once, for at most 1 us, before
 //! it looks at the other's position: see `pace`. `looked_at` is its own position at that look.
 //!
 //! `head <= tail <= head + capacity` holds at all times, as each side advances its own position
