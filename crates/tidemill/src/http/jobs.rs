@@ -127,7 +127,8 @@ pub(super) async fn list(
         after: query.after,
     };
     let page = store(&api)?.list(filter).await.map_err(|error| match error {
-        Error::Invalid(what) => Problem::bad_request(what),
+        // A text that is no cursor names no page, as with tasks.
+        Error::Invalid(what) => Problem::not_found(what),
         error => problem(error),
     })?;
     Ok(List::page(page.jobs, page.next))

@@ -390,6 +390,15 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Null => "nothing".to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(", "),
+        // What a set gained and lost.
+        Value::Object(parts) => {
+            let signed = [("added", '+'), ("removed", '−')].into_iter().flat_map(|(part, sign)| {
+                let values = parts.get(part).and_then(Value::as_array).into_iter().flatten();
+                values.map(move |value| format!("{sign}{}", shown(value)))
+            });
+            signed.collect::<Vec<_>>().join(" ")
+        }
         other => other.to_string(),
     }
 }
