@@ -80,7 +80,7 @@ impl Slot {
             Way::TaskClock(_) => return open_task_clock(flags, scope, leader).map(Some),
             Way::Whole | Way::Untried => (self.event, 0),
         };
-        Descriptor::open(&attributes(event, flags | extra), scope, leader).map(Some)
+        open_event(event, flags | extra, scope, leader).map(Some)
     }
 
     fn find(
@@ -89,7 +89,7 @@ impl Slot {
         flags: u64,
         leader: Option<&Descriptor>,
     ) -> Result<Option<Descriptor>, io::Error> {
-        let open = |event, flags| Descriptor::open(&attributes(event, flags), scope, leader);
+        let open = |event, flags| open_event(event, flags, scope, leader);
         let error = match open(self.event, flags) {
             Ok(descriptor) => {
                 self.way = Way::Whole;
@@ -160,11 +160,11 @@ impl ThreadGroups {
     }
 
     pub(super) fn enable(&self) -> io::Result<()> {
-        self.0.iter().try_for_each(|group| group[0].0.enable(true))
+        self.0.iter().try_for_each(|group| group[0].0.enable())
     }
 
     pub(super) fn disable(&self) -> io::Result<()> {
-        self.0.iter().try_for_each(|group| group[0].0.disable(true))
+        self.0.iter().try_for_each(|group| group[0].0.disable())
     }
 
     /// Adds what this thread counted to the sums of the slots.
@@ -190,16 +190,28 @@ fn open_task_clock(
     scope: Scope,
     leader: Option<&Descriptor>,
 ) -> io::Result<Descriptor> {
-    let open = |flags| Descriptor::open(&attributes(Event::TaskClock, flags), scope, leader);
+    let open = |flags| open_event(Event::TaskClock, flags, scope, leader);
     open(flags).or_else(|_| open(flags | flag::EXCLUDE_KERNEL))
 }
 
-fn attributes(event: Event, flags: u64) -> Attributes {
+/// Opens one event; in a group, whether it counts is up to the leader.
+///
+/// Software events that are enabled one after the other behind their leader may never be scheduled
+/// in and then count nothing, without an error (seen on Linux 6.18).
+fn open_event(
+    event: Event,
+    flags: u64,
+    scope: Scope,
+    leader: Option<&Descriptor>,
+) -> io::Result<Descriptor> {
     let (kind, config) = event.code();
     let mut attributes = Attributes::new(kind, config);
     attributes.flags |= flags;
+    if leader.is_some() {
+        attributes.flags &= !flag::DISABLED;
+    }
     attributes.read_format = format::GROUP | format::TIME_ENABLED | format::TIME_RUNNING;
-    attributes
+    Descriptor::open(&attributes, scope, leader)
 }
 
 fn is_fatal(error: &io::Error) -> bool {

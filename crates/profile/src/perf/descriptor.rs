@@ -47,14 +47,14 @@ impl Descriptor {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(raw) }))
     }
 
-    /// Starts counting; with `group` for every event of the group.
-    pub(crate) fn enable(&self, group: bool) -> io::Result<()> {
-        self.control(ENABLE, libc::c_ulong::from(group))
+    /// Starts counting, with it the group that it leads.
+    pub(crate) fn enable(&self) -> io::Result<()> {
+        self.control(ENABLE, 0)
     }
 
-    /// Stops counting; with `group` for every event of the group.
-    pub(crate) fn disable(&self, group: bool) -> io::Result<()> {
-        self.control(DISABLE, libc::c_ulong::from(group))
+    /// Stops counting, with it the group that it leads.
+    pub(crate) fn disable(&self) -> io::Result<()> {
+        self.control(DISABLE, 0)
     }
 
     /// Lets records go into the ring of another event on the same processor.

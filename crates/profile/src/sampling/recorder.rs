@@ -138,7 +138,7 @@ impl Recorder {
         }
         for (event, _, _) in &self.rings {
             // An event whose thread is gone has stopped already.
-            let _ = event.disable(false);
+            let _ = event.disable();
         }
         self.round(u64::MAX);
         self.recorded.duration = clock::now().saturating_duration_since(self.started);
@@ -312,7 +312,7 @@ impl<'a> Opened<'a> {
             }
             if self.is_attached {
                 let newest = self.others.last().unwrap_or(&self.rings[index].0);
-                let enabled = newest.enable(false);
+                let enabled = newest.enable();
                 enabled.map_err(|error| Error::io("sampling cannot be started", error))?;
             }
         }
