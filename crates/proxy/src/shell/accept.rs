@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{SockFilter, SockRef};
 use tokio::sync::oneshot;
 
 use super::clock;
@@ -21,6 +22,9 @@ const BATCH: usize = 32;
 /// How long accepting pauses while descriptors are short.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a handshake that began before a listener closes may take: a round trip.
+const HANDSHAKE: Duration = Duration::from_millis(50);
+
 /// What a batch came to.
 enum Batch {
     /// The queue may hold more.
@@ -31,8 +35,8 @@ enum Batch {
     Short,
 }
 
-/// Accepts until `closing` resolves or its sender is gone, then takes what is left in the queue:
-/// the kernel has told those clients that they are connected.
+/// Accepts until `closing` resolves or its sender is gone, then lets nobody begin and takes what is
+/// left in the queue: the kernel has told those clients that they are connected.
 pub(crate) async fn accept(
     service: Arc<Service>,
     socket: OwnedFd,
@@ -67,7 +71,36 @@ pub(crate) async fn accept(
             }
         }
     }
+    if let Err(error) = begin_no_handshake(socket.get_ref()) {
+        tracing::debug!(
+            "proxy {}: the listener takes SYNs to its end: {error}",
+            service.proxy.name
+        );
+    }
     while matches!(take_batch(&service, socket.get_ref()), Batch::Full) {}
+    // What had begun its handshake completes it meanwhile.
+    let passed = Arc::new(Signals::default());
+    service.worker.timers().schedule(clock::now() + HANDSHAKE, &passed, Signal::Timer);
+    std::future::poll_fn(|cx| passed.poll(cx)).await;
+    while matches!(take_batch(&service, socket.get_ref()), Batch::Full) {}
+}
+
+/// Drops SYNs to the listener from now on: closing it would reset whoever had connected after the
+/// last look at its queue. Their kernel asks again in a second, and finds whoever listens then.
+///
+/// A classic socket filter, which sees a segment from its TCP header on (socket(7),
+/// SO_ATTACH_FILTER; RFC 9293, 3.1). Connections inherit it, and send no SYN any more.
+fn begin_no_handshake(socket: &OwnedFd) -> io::Result<()> {
+    const FLAGS: u32 = 13;
+    const SYN: u32 = 0x02;
+    const ACK: u32 = 0x10;
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(0x30, 0, 0, FLAGS),     // load the byte
+        SockFilter::new(0x54, 0, 0, SYN | ACK), // and
+        SockFilter::new(0x15, 1, 0, SYN),       // is it SYN alone?
+        SockFilter::new(0x06, 0, 0, u32::MAX),  // no: keep the whole segment
+        SockFilter::new(0x06, 0, 0, 0),         // yes: drop it
+    ])
 }
 
 fn take_batch(service: &Arc<Service>, socket: &OwnedFd) -> Batch {
