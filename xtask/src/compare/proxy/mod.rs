@@ -57,6 +57,7 @@ pub(crate) fn measure_metrics(
     }
     let short = Options { quick: true, ..options.clone() };
     let targets = [Target::Tidemill, Target::Unmeasured];
+    // Bulk moves by a quarter and more between rounds, and would hide what the others show.
     let groups = [GROUPS[0], GROUPS[1]];
     let report = Report::new(Target::Tidemill.name()).with_intervals();
     let mut report = rounds(root, workspace, &short, (&targets, &groups), report)?;
@@ -175,7 +176,8 @@ fn connections(run: &mut Run<'_>) -> Result<()> {
     let (port, _nginx) = run.bench.http()?;
     let way = run.bench.proxy(run.target, port)?;
     // Four targets leave about 110,000 sockets in TIME_WAIT in this time; from 131,072 on (the
-    // usual `net.ipv4.tcp_max_tw_buckets`) the kernel treats connections differently.
+    // usual `net.ipv4.tcp_max_tw_buckets`) the kernel treats connections differently, as whoever
+    // comes fifth in a round may see.
     let seconds = run.seconds().min(2);
     run.case(CONNECTIONS, &way, |port| {
         let before = procfs::time_wait_sockets();
