@@ -144,7 +144,7 @@ impl Files {
     }
 
     fn stop(&self) {
-        self.marks.is_stopped.store(true, Ordering::Relaxed);
+        self.marks.is_stopped.store(true, Ordering::Release);
         // Full means that the thread is awake and sees the mark.
         drop(self.messages.try_send(Message::Stop));
     }

@@ -69,6 +69,9 @@ impl Loop {
         }
         loop {
             let more = self.collect();
+            // Looked at before the work: what was stored before the stop is written in this round.
+            // Acquire pairs with the Release in `Files::stop`.
+            let is_last = more.is_stopped || self.marks.is_stopped.load(Ordering::Acquire);
             let result = self.work(&more);
             if let Err(error) = &result
                 && !error.is_closed()
@@ -80,7 +83,7 @@ impl Loop {
                 // Whoever asked may have stopped waiting.
                 drop(answer.try_send(self.carry_out(order)));
             }
-            if more.is_stopped || self.marks.is_stopped.load(Ordering::Relaxed) {
+            if is_last {
                 break;
             }
         }
